@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Counts instructions of survey, plan and compose on the tiny image, and compares them with those in instructions.txt.
 
-Usage: instructions.py REMASTER [--build NAME] [--update]. A count does not depend on what else the machine does. It does depend on how the program is built, so
-there are figures for two builds: `released` is that of `cargo build --release`, `gate` that of .ci/run, which is without LTO. More than 15 % either way fails.
+Usage: instructions.py REMASTER [--update]. A count does not depend on what else the machine does. It does depend on how the program is built:
+the figures are those of the build of .ci/run, which is without LTO. More than 15 % either way fails.
 Mend what became slower; record with --update what is meant.
 The last line is `N passed, N failed`."""
 import argparse
@@ -38,26 +38,21 @@ def counted(remaster, words, folder):
 
 
 def recorded():
-    """The figures of each build: {build: {name: millions}}."""
-    figures = {}
+    """The figures: {name: millions}."""
     with open(FIGURES) as file:
-        for line in file:
-            if not line.startswith("#"):
-                build, count, name = line.strip().split(" ", 2)
-                figures.setdefault(build, {})[name] = float(count)
-    return figures
+        lines = [line.strip().split(" ", 1) for line in file if not line.startswith("#")]
+    return {name: float(count) for count, name in lines}
 
 
 def record(figures):
     with open(FIGURES, "w") as file:
-        file.write("# Build, millions of instructions, what: by tests/instructions.py REMASTER --build NAME --update.\n")
-        file.writelines(f"{build} {count:.1f} {name}\n" for build, counts in sorted(figures.items()) for name, count in counts.items())
+        file.write("# Millions of instructions, what: by tests/instructions.py REMASTER --update.\n")
+        file.writelines(f"{count:.1f} {name}\n" for name, count in figures.items())
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("remaster")
-    parser.add_argument("--build", choices=["gate", "released"], default="released")
     parser.add_argument("--update", action="store_true")
     given = parser.parse_args()
     remaster = os.path.abspath(given.remaster)
@@ -68,8 +63,8 @@ def main():
             file.write(ED25519)
         found = {name: counted(remaster, words, folder) for name, words in RUNS.items()}
         if given.update:
-            record({**recorded(), given.build: {name: count for name, (count, _) in found.items()}})
-        known = recorded()[given.build]
+            record({name: count for name, (count, _) in found.items()})
+        known = recorded()
         for name, (count, said) in found.items():
             c.check(f"{name}: it runs", count is not None, said)
             within = count is not None and abs(count / known[name] - 1) <= TOLERANCE
