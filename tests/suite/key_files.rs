@@ -96,7 +96,7 @@ fn a_key_in_an_overlay_of_any_size_is_told_of_by_all_that_tell_of_keys() {
 const SHUT: [(&str, &str); 9] = [
     ("permitopen=\"localhost\"", "found permitopen=\"localhost\" without a port"),
     ("permitopen=\"h:99999\"", "found permitopen=\"h:99999\" whose port is neither"),
-    ("permitlisten=\"x\"", "found permitlisten=\"x\" whose port is neither"),
+    ("permitlisten=\"-x\"", "found permitlisten=\"-x\" whose port is neither"),
     ("tunnel=\"abc\"", "found tunnel=\"abc\" that is neither a number of a device nor any"),
     ("environment=\"1 X\"", "found environment=\"…\" that is not NAME=VALUE"),
     ("from=\"10.0.0.1/8\"", "found from=\"10.0.0.1/8\" with an address that has bits behind"),

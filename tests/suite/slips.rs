@@ -293,7 +293,7 @@ const TYPED: &[(&str, &str)] = &[
     ("b.iso u.toml -o new.iso", "`remaster stamp BASE u.toml -o DIR` makes an image for each"),
     ("flash c.iso --eject /dev/sdc", "that is so without a flag, and `--no-eject` changes it"),
     ("flash c.iso -n /dev/sdc", "and to a disk when that is confirmed"),
-    ("flash c.iso --force /dev/sdc", "for scripts `--yes` needs `--expect-serial`"),
+    ("flash c.iso --force /dev/sdc", "for scripts, a disk takes `--yes` with `--expect-serial`"),
     ("edit c.iso -i --hostname x", "did you mean `--in-place`?"),
     ("reset c.iso -i", "did you mean `--in-place`?"),
     ("edit --in-place c.iso --undo", "`remaster reset` gives the base back"),
@@ -778,7 +778,7 @@ fn an_overlay_with_nothing_in_it_is_named() {
         let line = format!("{command}{key} --overlay folder{force}");
         let ended = folder.run(&line.split(' ').collect::<Vec<_>>());
         let who = of("ann: ", command.starts_with("stamp"));
-        let words = format!("error: {who}--overlay: folder has nothing in it to put in\n");
+        let words = format!("{who}--overlay: folder has nothing in it to put in\n");
         assert!(ended.status != 0 && ended.err.contains(&words), "{line}: {}", ended.err);
     }
 }

@@ -99,7 +99,8 @@ const GIVEN: [(&str, &[&str]); 8] = [
 fn folder() -> Folder {
     let folder = Folder::with_base(&TINY);
     let pem = pair(7).to_openssh(LineEnding::LF).unwrap();
-    fs::create_dir(folder.at("folder")).unwrap();
+    fs::create_dir_all(folder.at("folder/etc")).unwrap();
+    folder.write("folder/etc/hello", b"hello\n");
     folder.write("empty", b"");
     folder.write("image", &TINY);
     folder.write("private", pem.as_bytes());
