@@ -90,7 +90,7 @@ fn xz(head: &[u8]) -> Option<Refused> {
     (!is_known).then(|| Refused { found: found(), hint: "pack it by `xz --check=crc32`" })
 }
 
-/// The filters of the first block (.xz format 1.1 §3.1); none if there is no block, or it is damaged.
+/// The filters of the first block (.xz format 1.1 §3.1). `None` if no block follows, or if it is damaged.
 fn xz_filters(head: &[u8]) -> Option<Vec<u64>> {
     const HEADER: usize = 12;
     const FLAGS: usize = 13;

@@ -69,7 +69,7 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// There is one wherever ssh is of use, if nothing else was said; `has_host_key`: the image has one already.
+    /// The console greets by default if the image has a key or a host key. `has_host_key`: it keeps a host key of before.
     pub(super) fn gather(recipe: &Recipe, has_host_key: bool) -> Self {
         let ssh = recipe.names_key() || recipe.names_host_key() || has_host_key;
         Self { wanted: recipe.greeting.unwrap_or(ssh) }

@@ -4,7 +4,7 @@
 use crate::formats::boot_config::Word;
 use crate::netboot::words::words;
 
-/// The variable that our scripts hand on, and whoever chains to them sets.
+/// The variable that our scripts pass to the kernel. The script that chains to them sets it.
 const HANDED_ON: &str = "cmdline";
 
 /// What ends a command.

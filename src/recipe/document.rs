@@ -223,7 +223,8 @@ pub(super) fn broken(
     fault(place, "text needs quotes in TOML", hint)
 }
 
-/// Lines and columns of a text, both from 1, columns in characters: each is found in the same time wherever it stands.
+/// Finds the line and the column of a byte, both from 1, columns in characters. A place near the end takes no longer than one
+/// near the start.
 pub(super) struct Positions<'a> {
     text: &'a [u8],
     /// Those of each [`STRIDE`]th byte.

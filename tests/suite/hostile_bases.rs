@@ -11,6 +11,7 @@ use remaster::formats::newc::{self, Member};
 use remaster::units::ByteRange;
 
 use crate::support::{AARCH64, Folder, SYSTEMD, TINY, key, survey};
+use remaster::iso::survey::Survey;
 
 fn range(at: ByteRange) -> Range<usize> {
     at.start().try_into().unwrap()..at.end().try_into().unwrap()
@@ -76,6 +77,16 @@ fn unified_kernel() -> Vec<u8> {
     parts.into_iter().flat_map(part).collect()
 }
 
+/// Writes the size into every directory record of a file.
+fn set_size(image: &mut [u8], survey: &Survey, extents: &[ByteRange], size: u32) {
+    let nodes = survey.trees.iter().flat_map(|tree| tree.nodes.values());
+    for node in nodes.filter(|node| node.extents == extents) {
+        let at = usize::try_from(node.record).unwrap() + 10;
+        image[at..at + 4].copy_from_slice(&size.to_le_bytes());
+        image[at + 4..at + 8].copy_from_slice(&size.to_be_bytes());
+    }
+}
+
 /// The image with the last bytes of its initrds lost, in the records that say their sizes.
 fn cut(base: &[u8]) -> Vec<u8> {
     let survey = survey(base);
@@ -83,12 +94,7 @@ fn cut(base: &[u8]) -> Vec<u8> {
     for path in survey.triplets.iter().flat_map(|found| &found.initrds) {
         let extents = &survey.tree().file(path).unwrap().extents;
         let size = u32::try_from(extents[0].size()).unwrap() - 3;
-        let nodes = survey.trees.iter().flat_map(|tree| tree.nodes.values());
-        for node in nodes.filter(|node| node.extents == *extents) {
-            let at = usize::try_from(node.record).unwrap() + 10;
-            image[at..at + 4].copy_from_slice(&size.to_le_bytes());
-            image[at + 4..at + 8].copy_from_slice(&size.to_be_bytes());
-        }
+        set_size(&mut image, &survey, extents, size);
     }
     image
 }
@@ -111,12 +117,7 @@ fn grown(base: &[u8], odd: usize, bytes: &[u8]) -> Vec<u8> {
         image[old.end..start].fill(0);
         image[start..end].copy_from_slice(bytes);
         let size = u32::try_from(end - old.start).unwrap();
-        let nodes = survey.trees.iter().flat_map(|tree| tree.nodes.values());
-        for node in nodes.filter(|node| node.extents == *extents) {
-            let at = usize::try_from(node.record).unwrap() + 10;
-            image[at..at + 4].copy_from_slice(&size.to_le_bytes());
-            image[at + 4..at + 8].copy_from_slice(&size.to_be_bytes());
-        }
+        set_size(&mut image, &survey, extents, size);
     }
     image
 }

@@ -43,8 +43,8 @@ pub(crate) fn check_markers(tree: &Tree) -> Result<()> {
     needed.find(|path| tree.file(path).is_none()).map_or(Ok(()), |path| Err(not_an_installer(path)))
 }
 
-/// Refuses a volume without the marker by which GRUB finds it. A proposed change of nixpkgs calls it by the second name. What
-/// starts by BIOS alone has none.
+/// Refuses a volume without the marker by which GRUB finds it. The second name is that of a proposed change of nixpkgs. An
+/// image that starts by BIOS alone needs no marker.
 pub(crate) fn check_uefi_marker(tree: &Tree, boot: &[ElToritoEntry]) -> Result<()> {
     const MARKERS: [&str; 2] = ["/EFI/nixos-installer-image", "/nixos-installer-marker"];
     let is_bios_alone = !boot.is_empty() && !boot.iter().any(ElToritoEntry::is_esp);

@@ -36,7 +36,7 @@ pub(super) fn check(args: &Args, report: &Report) -> Result<()> {
     })
 }
 
-/// Whether a line lets in whoever has a certificate of its key.
+/// Whether the key signs certificates: everybody with one of them may log in.
 fn is_of_authority(key: &Key) -> bool {
     let options = key.options.as_deref().unwrap_or_default();
     options.split(',').any(|option| option.trim() == "cert-authority")

@@ -332,7 +332,7 @@ impl<'r> Walk<'r> {
         self.loading.extend(function);
     }
 
-    /// Notes a command by which entries of NixOS get arguments that are not read, or load no file that is put in.
+    /// Notes a command that gives entries of NixOS arguments which are not read, or keeps GRUB from loading what is put in.
     fn variables(&mut self, words: &[Word]) {
         let judged = [(fills_arguments(words), VARIABLES), (asks_for_signatures(words), UNSIGNED)];
         for (is_odd, looked_for) in judged {
