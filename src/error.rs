@@ -3,6 +3,7 @@
 //! What a program says of it, in its own words, and which status it ends with, is the program's: `src/cli/diagnostics.rs`.
 
 use std::io;
+use std::iter;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
@@ -519,8 +520,27 @@ fn not_done(undone: usize) -> String {
 
 /// Whether memory ran out. zstd and liblzma say so only in the text of their errors.
 pub(crate) fn is_lack_of_memory(fault: &io::Error) -> bool {
-    const TEXTS: [&str; 3] =
-        ["not enough memory", "Cannot allocate memory", "can't allocate memory"];
-    fault.kind() == io::ErrorKind::OutOfMemory
-        || TEXTS.iter().any(|text| fault.to_string().contains(text))
+    const TEXTS: [&str; 2] = ["Allocation error : not enough memory", "can't allocate memory"];
+    fault.kind() == io::ErrorKind::OutOfMemory || TEXTS.iter().any(|text| is_said_by(fault, text))
+}
+
+/// Whether this is the whole text of an error or of one that caused it: a part of it may come from outside.
+pub(crate) fn is_said_by(fault: &io::Error, text: &str) -> bool {
+    let first: &(dyn std::error::Error + 'static) = fault;
+    iter::successors(Some(first), |fault| fault.source()).any(|fault| fault.to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lack_of_memory_is_the_whole_text_of_an_error() {
+        let of = |text: &str| is_lack_of_memory(&io::Error::other(text.to_owned()));
+        assert!(of("Allocation error : not enough memory"));
+        assert!(is_lack_of_memory(&liblzma::stream::Error::Mem.into()));
+        assert!(is_lack_of_memory(&io::Error::other(io::Error::from(liblzma::stream::Error::Mem))));
+        assert!(!of("a member `can't allocate memory` has no end"));
+        assert!(!of("`Allocation error : not enough memory`"));
+    }
 }

@@ -14,7 +14,7 @@ use super::reader::{INPUT, Reader};
 use super::stoppable::{Stop, Stoppable};
 use super::{xz_index, zstd_frames};
 use crate::checked;
-use crate::error::{Error, Material, Result, is_lack_of_memory};
+use crate::error::{Error, Material, Result, is_lack_of_memory, is_said_by};
 use crate::file_state::FileState;
 use crate::image::file_type::{self, FileType, HEAD};
 use crate::image::{ImageFile, ReadAt, about};
@@ -29,6 +29,8 @@ const XZ_MEMORY: u64 = 30 << 20;
 /// The largest window of Zstandard that is taken, as a power of two. It is all kept in memory:
 /// `zstd --long=27` and `--ultra -22` need 128 MiB, levels up to 19 at most 8.
 const ZSTD_WINDOW: u32 = 27;
+/// What zstd says of a larger one.
+const TOO_LARGE_A_WINDOW: &str = "Frame requires too much memory for decoding";
 /// Memory that unpacking xz may take at all: `xz -9` makes files that want 65 MiB.
 const XZ_LARGEST: u64 = 1 << 30;
 
@@ -471,7 +473,7 @@ impl Stream {
         if fault.raw_os_error().is_some() || self.packing == Packing::Plain {
             return Error::io(format!("read {}", self.name))(fault);
         }
-        if self.packing == Packing::Zstd && fault.to_string().contains("too much memory") {
+        if self.packing == Packing::Zstd && is_said_by(&fault, TOO_LARGE_A_WINDOW) {
             return Error::Usage {
                 what: format!("{} was packed with a window of more than 128 MiB", self.name),
                 hint: "unpack it with `zstd -d --long=31`, and give what comes out".into(),
