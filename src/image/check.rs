@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::image::partitions::Partitions;
 
 /// Whether structures agree.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Check {
     /// What was looked at.
     pub name: &'static str,

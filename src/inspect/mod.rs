@@ -14,11 +14,12 @@ use crate::error::Result;
 use crate::image::ReadAt;
 pub use crate::image::check::Check;
 use crate::image::file_type::{self, BaseKind};
+pub use crate::stamp::injected_facts::SomeEntries;
 use crate::stamp::manifest::found;
 pub use injected::{host_keys, keys};
 
 /// The version of the JSON form.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// The JSON Schema of the JSON form.
 pub const JSON_SCHEMA: &str = include_str!("inspect.schema.json");
@@ -240,7 +241,7 @@ pub struct AttachedFile {
 }
 
 /// A key that is let in.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Key {
     /// The user that it lets in.
     pub user: &'static str,
@@ -257,16 +258,30 @@ pub struct Key {
 }
 
 /// A setting of the live system.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Setting {
     /// As a recipe names it, as `hostname`; several may have one name.
     pub name: String,
     /// As a recipe has it.
     pub value: String,
+    /// The entries of the menus in which that is so; null if it is in all, or is not about menus.
+    pub entries: Option<SomeEntries>,
+    /// What opens a wireless network: `WPA2`, `WPA3` or `open`; null for anything else.
+    pub security: Option<&'static str>,
+}
+
+impl Setting {
+    /// The value for people, with where it is so and what opens it.
+    pub fn shown(&self) -> String {
+        let value = Some(self.value.clone()).filter(|value| !value.is_empty());
+        let entries = self.entries.as_ref().map(SomeEntries::to_string);
+        let security = self.security.map(|security| format!("({security})"));
+        [value, entries, security].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// A host key; nothing of its private half.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct HostKey {
     /// As `ssh-ed25519`.
     pub algorithm: String,

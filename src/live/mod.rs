@@ -58,6 +58,7 @@ pub use lookup::look_up;
 pub use machines::{is_of_machines, on_some_machine};
 pub(crate) use password::users as users_with_passwords;
 pub use readback::{greets, settings, takes_keys_only, wifi_names};
+pub use wifi::wifi_parts;
 pub use written::written;
 
 use machines::{Machines, Part};

@@ -38,6 +38,16 @@ enum Lock {
     Passphrase(Secret),
 }
 
+/// What opens a network, in words.
+const SECURITY: [&str; 3] = ["open", "WPA2", "WPA3"];
+
+/// The name of a network that was read back, and what opens it.
+pub fn wifi_parts(told: &str) -> (&str, Option<&'static str>) {
+    let name = |words| told.strip_suffix(')')?.strip_suffix(words)?.strip_suffix(" (");
+    let found = SECURITY.into_iter().find_map(|words| Some((name(words)?, Some(words))));
+    found.unwrap_or((told, None))
+}
+
 /// The names of the networks that were put in, each with what opens it, by the profiles of `NetworkManager`: of them the
 /// first one has no number.
 pub(super) fn read_back(names: &str, profile: impl Fn(&str) -> Option<String>) -> Vec<String> {
@@ -45,11 +55,12 @@ pub(super) fn read_back(names: &str, profile: impl Fn(&str) -> Option<String>) -
     let network = |(number, digits): (u32, &str)| {
         let ssid = hex::bytes(digits)?;
         let text = profile(&profile_path(&name_of(number)));
+        let [open, wpa2, wpa3] = SECURITY;
         let security =
             text.map(|text| match text.lines().find_map(|line| line.strip_prefix("key-mgmt=")) {
-                None => "open",
-                Some("sae") => "WPA3",
-                Some(_) => "WPA2",
+                None => open,
+                Some("sae") => wpa3,
+                Some(_) => wpa2,
             });
         let security = security.map(|words| format!(" ({words})")).unwrap_or_default();
         Some(String::from_utf8_lossy(&ssid).into_owned() + &security)

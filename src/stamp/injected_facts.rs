@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::boot::config::Config;
 use crate::boot::entry_args::{added_ports, is_selected};
 use crate::boot::folder::{Folder, MANIFEST, SIGNATURE};
@@ -120,11 +122,34 @@ impl fmt::Display for Fact {
     }
 }
 
+/// Some of the entries of the menus.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct SomeEntries {
+    /// How many.
+    pub count: usize,
+    /// How many there are.
+    pub of: usize,
+    /// Their labels or titles, each once.
+    pub names: BTreeSet<String>,
+}
+
+impl fmt::Display for SomeEntries {
+    /// With the shortest of their names.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, of, names } = self;
+        let shortest = names.iter().min_by_key(|name| name.len()).map_or("", String::as_str);
+        let others = if names.len() > 1 { ", …" } else { "" };
+        write!(formatter, "in {count} of {of} entries ({shortest}{others})")
+    }
+}
+
 /// An argument that came or went, and in which entries of the menus.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Argument {
     text: String,
     entries: BTreeSet<usize>,
+    /// Whether other entries are not so.
+    is_of_some: bool,
 }
 
 /// All that was put into an image, or is to be.
@@ -517,21 +542,31 @@ impl InjectedFacts {
             let value = if is_elsewhere { self.of_entries(&text, &all) } else { text.clone() };
             let fact = Fact { name: name.to_owned(), value };
             self.add(&fact.name, fact.value.clone());
-            self.arguments.insert(fact, Argument { text, entries: all });
+            let argument = Argument { text, entries: all, is_of_some: is_elsewhere };
+            self.arguments.insert(fact, argument);
         }
     }
 
-    /// An argument of some entries: of how many, and the shortest of their names.
+    /// What a fact is of alone, and in which entries that is so if not in all.
+    pub fn in_entries<'a>(&'a self, fact: &'a Fact) -> (&'a str, Option<SomeEntries>) {
+        match self.arguments.get(fact).filter(|argument| argument.is_of_some) {
+            Some(argument) => (&argument.text, Some(self.some_entries(&argument.entries))),
+            None => (&fact.value, None),
+        }
+    }
+
+    /// An argument of some entries.
     fn of_entries(&self, text: &str, numbers: &BTreeSet<usize>) -> String {
+        format!("{text} {}", self.some_entries(numbers))
+    }
+
+    fn some_entries(&self, numbers: &BTreeSet<usize>) -> SomeEntries {
         let called = |number: &usize| {
             let entry = self.entries.get(*number)?;
             Some(entry.label.as_ref().map_or_else(|| entry.path(), |label| label.text.clone()))
         };
-        let names: BTreeSet<String> = numbers.iter().filter_map(called).collect();
-        let shortest = names.iter().min_by_key(|name| name.len()).map_or("", String::as_str);
-        let others = if names.len() > 1 { ", …" } else { "" };
-        let (some, all) = (numbers.len(), self.entries.len());
-        format!("{text} in {some} of {all} entries ({shortest}{others})")
+        let names = numbers.iter().filter_map(called).collect();
+        SomeEntries { count: numbers.len(), of: self.entries.len(), names }
     }
 
     /// An argument of this without the entries for which it is given again; none if it is for all of them.

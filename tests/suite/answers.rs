@@ -364,3 +364,110 @@ fn an_open_network_is_no_secret_and_one_with_a_password_is() {
         }
     }
 }
+
+/// What two images have, and the lines by which `diff` tells it on one screen.
+const DIFFER: &[(&[&str], &[&str], &[&str])] = &[
+    (
+        &["--key", "key.pub"],
+        &["--key", "other.pub"],
+        &["ssh login:\n  - root and nixos with ssh-ed25519 SHA256:", "\n  + root and nixos with "],
+    ),
+    (
+        &["--key", "key.pub"],
+        &["--hostname", "h"],
+        &["\n  - root and nixos with ", "nobody may log in to b\n"],
+    ),
+    (
+        &["--hostname", "one", "--karg", "a=b"],
+        &["--hostname", "two", "--karg", "c=d", "--timezone", "UTC"],
+        &[
+            "ssh login: the same\n",
+            "\n  ~ hostname: one -> two\n",
+            "\n  ~ karg: a=b -> c=d\n",
+            "\n  + timezone UTC\n",
+        ],
+    ),
+    (
+        &["--karg", "only=1", "--entry", "boot-nomodeset"],
+        &["--hostname", "h"],
+        &["\n  - karg only=1 in 2 of 54 entries ("],
+    ),
+    (
+        &["--wifi", "net", "--wifi-password-file", "password"],
+        &["--hostname", "h"],
+        &["\n  - wifi net (WPA2)\n", "secrets:\n  - /etc/"],
+    ),
+    (
+        &["--wifi", "net", "--wifi-password-file", "password"],
+        &["--wifi", "net", "--wifi-password-file", "word"],
+        &["settings: the same\n", "secrets:\n  ~ /etc/", ": another one\n"],
+    ),
+    (
+        &["--karg", "my.passwd=correct"],
+        &["--karg", "my.passwd=battery"],
+        &["settings: the same\n", "secrets:\n  ~ karg my.passwd=…: another one\n"],
+    ),
+    (
+        &["--hostname", "h"],
+        &["--root-password-file", "password", "--ssh-passwords"],
+        &["\n  + root with a password\n", "\n  + /etc/shadow\n", "nobody may log in to a\n"],
+    ),
+    // The name stands in front of every title: the entries are the same.
+    (
+        &["--name", "Alpha"],
+        &["--name", "Beta"],
+        &["  ~ name: Alpha -> Beta\n", "different: 5 files on the volume, "],
+    ),
+    (
+        &["--hostname", "h"],
+        &["--hostname", "h", "--name", "Beta"],
+        &["  + name Beta\n", "checks: all ok in both\n"],
+    ),
+];
+
+#[test]
+fn a_diff_answers_first_on_one_screen() {
+    let folder = folder();
+    folder.write("other.pub", key(2).as_bytes());
+    folder.write("password", b"correct horse\n");
+    folder.write("word", b"battery staple\n");
+    for (before, after, lines) in DIFFER {
+        for (name, flags) in [("a", before), ("b", after)] {
+            folder.run(&[&["base.iso", "-f", "-o", name], &flags[..]].concat()).done();
+        }
+        let [text, json] = [&["diff", "a", "b"][..], &["diff", "a", "b", "--json"]].map(|line| {
+            let ended = folder.run(line);
+            assert_eq!(ended.status, 1, "{before:?}, {after:?}: {}", ended.err);
+            ended.text().to_owned()
+        });
+        assert!(text.starts_with("release: NixOS ") && text.lines().count() <= 24, "{text}");
+        for line in *lines {
+            assert!(text.contains(line), "{before:?}, {after:?}: {line:?}: {text}");
+        }
+        let same = |what: &str| text.contains(&format!("\n{what}: the same\n"));
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        for (what, list) in [("settings", &json["settings"]), ("ssh login", &json["keys"])] {
+            let none = serde_json::json!({ "removed": [], "added": [] });
+            assert!(*list != none || same(what) || what == "ssh login", "{what}: {text}");
+            assert!(*list == none || !same(what), "{what}: {text}");
+        }
+        assert_eq!(json["secrets"] == serde_json::json!([]), same("secrets"), "{text}");
+        for secret in ["correct", "battery"] {
+            assert!(!text.contains(secret) && !json.to_string().contains(secret), "{text}");
+        }
+    }
+}
+
+#[test]
+fn images_of_two_names_have_the_same_entries() {
+    let folder = folder();
+    for base in ["base.iso", "systemd.iso", "sd.img"] {
+        for name in ["Alpha", "Beta"] {
+            folder.run(&[base, "--key", "key.pub", "--name", name, "-f", "-o", name]).done();
+        }
+        let ended = folder.run(&["diff", "--json", "Alpha", "Beta"]);
+        let json: serde_json::Value = serde_json::from_slice(&ended.out).unwrap();
+        assert_eq!(json["menus"], serde_json::json!([]), "{base}");
+        assert_eq!(json["settings"]["added"][0]["value"], "Beta", "{base}");
+    }
+}

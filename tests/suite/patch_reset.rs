@@ -240,7 +240,7 @@ fn an_image_is_compared_with_its_own_base() {
     let own = differs(&folder, &["a.iso", "--json"]);
     assert_eq!(own, differs(&folder, &["base.iso", "a.iso", "--json"]));
     let text = differs(&folder, &["a.iso"]);
-    assert!(text.starts_with("put in:\n") && text.contains("--all shows them"), "{text}");
+    assert!(text.starts_with("release: ") && text.contains("--all shows them"), "{text}");
     folder.run(&["diff", "base.iso"]).refused(2, "it is its own base");
 }
 
@@ -281,7 +281,7 @@ fn a_diff_tells_hierarchies_records_and_all_menus() {
     folder
         .run(&["base.iso", "--key", &key(1), "--karg", "c=d", "--karg", "a=b", "-o", "c.iso"])
         .done();
-    let text = differs(&folder, &["b.iso", "c.iso"]);
+    let text = differs(&folder, &["b.iso", "c.iso", "--all"]);
     assert!(text.contains("the same words in another order"), "{text}");
 }
 
@@ -293,7 +293,7 @@ fn a_diff_tells_menus_files_and_what_was_put_in_but_no_secret() {
     folder.run(&[&["base.iso", "--key", &key(1), "-o", "a.iso"], more.as_slice()].concat()).done();
     stamped(&folder, 2, "b.iso");
     for other in ["base.iso", "b.iso"] {
-        let text = differs(&folder, &[other, "a.iso"]);
+        let text = differs(&folder, &[other, "a.iso", "--all"]);
         assert!(text.contains("grub.cfg") && text.contains("SHA256:"), "{text}");
         assert!(text.contains("live.nixos.passwd=…") && text.contains("/etc/shadow"), "{text}");
         let json = differs(&folder, &[other, "a.iso", "--json"]);

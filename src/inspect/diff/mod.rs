@@ -1,6 +1,7 @@
 //! What makes two images different: as images, as volumes, as menus, and by what was put in. Contents of
 //! what was put in are compared and never shown.
 
+mod answers;
 mod change;
 mod hierarchy;
 
@@ -8,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::boot::config::Config;
 use crate::disk::injected;
 use crate::error::{Error, Result};
+use crate::formats::boot_config::redacted;
 use crate::formats::iso9660::Hierarchy;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
@@ -18,14 +21,16 @@ use crate::inspect::{Entry, Key, Report};
 use crate::iso::injected::{IsoBase, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
+use crate::stamp::injected_facts::InjectedFacts;
 use crate::stop;
 use crate::units::{ByteRange, usize_of};
+pub use answers::{Answers, Both, Changed, SecretChange, SecretState};
 use change::CHUNK;
 pub use change::Change;
 use hierarchy::Images;
 
 /// The version of the JSON form.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// Differences that are nearer to each other than this many bytes are one range.
 const BLOCK: u64 = 512;
@@ -35,7 +40,7 @@ const BLOCK: u64 = 512;
 pub struct EntryChange {
     /// The boot config, as `volume:/EFI/BOOT/grub.cfg`.
     pub menu: String,
-    /// Menus down to the entry.
+    /// Menus down to the entry, as the base has them: without the name of the image in front.
     pub title: String,
     /// Words of kernel, arguments and initrds that only the first image has, or has more often.
     pub removed: Vec<String>,
@@ -72,6 +77,9 @@ pub struct Diff {
     /// Empty where more than bytes is compared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
+    /// What is asked first; none of it where only bytes are compared.
+    #[serde(flatten)]
+    pub answers: Option<Answers>,
     /// Facts of the images, their volumes and partitions, and what menus wait for and start.
     pub facts: Vec<Change>,
     /// Menu entries, on the volume and in UEFI boot images.
@@ -103,6 +111,7 @@ impl Diff {
             (Ok(old), Ok(new)) => {
                 found.compare_reports(&old, &new);
                 found.compare_trees(&Images { before, after, ranges: &ranges }, &old, &new)?;
+                found.answers = Some(Answers::of([&old, &new], &found.files));
             }
             (old, new) => {
                 found.unread = [old.err(), new.err()].into_iter().flatten().collect();
@@ -118,7 +127,7 @@ impl Diff {
 
     fn compare_reports(&mut self, old: &Known, new: &Known) {
         self.facts = changes(&facts(&old.report), &facts(&new.report));
-        self.menus = menus(&old.report, &new.report);
+        self.menus = menus(old, new);
         self.injected =
             injected(old.stamped.as_ref(), new.stamped.as_ref(), &old.report, &new.report);
     }
@@ -153,6 +162,13 @@ struct Known {
     survey: Option<Survey>,
     report: Report,
     stamped: Option<Stamped>,
+    /// The titles of all entries of each menu, as the base below has them.
+    titles: Vec<Vec<String>>,
+    /// Whether somebody can log in, and who can with a password.
+    lets_in: bool,
+    password_logins: Vec<&'static str>,
+    /// Kernel arguments with secret values, by what may be told of them.
+    secret_arguments: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Known {
@@ -175,20 +191,63 @@ impl Known {
     }
 
     fn of_iso<I: ReadAt>(image: &I) -> Result<Self> {
-        let survey = Some(Survey::read(image)?);
-        let stamped = IsoBase::open(image)?.stamped;
-        Ok(Self { survey, report: Report::read(image)?, stamped })
+        let base = IsoBase::open(image)?;
+        let facts = InjectedFacts::from_iso(&base);
+        let now = base.now.as_ref().unwrap_or(&base.survey);
+        let titles = titles(&base.survey.configs, &now.configs);
+        let survey = base.now.unwrap_or(base.survey);
+        let secret_arguments = secret_arguments(&survey.configs);
+        let known = Self::new(Report::read(image)?, base.stamped, facts.as_ref());
+        Ok(Self { survey: Some(survey), titles, secret_arguments, ..known })
     }
 
     fn of_raw<I: ReadAt>(image: &I) -> Result<Self> {
-        let stamped = injected::DiskBase::open(image)?.stamped;
-        Ok(Self { survey: None, report: Report::read(image)?, stamped })
+        let base = injected::DiskBase::open(image)?;
+        let facts = InjectedFacts::from_disk(&base);
+        let now = base.now.as_ref().unwrap_or(&base.raw);
+        let [below, now] = [&base.raw.config, &now.config].map(std::slice::from_ref);
+        let (titles, secret_arguments) = (titles(below, now), secret_arguments(now));
+        let known = Self::new(Report::read(image)?, base.stamped, facts.as_ref());
+        Ok(Self { titles, secret_arguments, ..known })
+    }
+
+    fn new(report: Report, stamped: Option<Stamped>, facts: Option<&InjectedFacts>) -> Self {
+        Self {
+            survey: None,
+            report,
+            stamped,
+            titles: Vec::new(),
+            lets_in: facts.is_some_and(InjectedFacts::lets_in),
+            password_logins: facts.map(InjectedFacts::users_with_passwords).unwrap_or_default(),
+            secret_arguments: BTreeMap::new(),
+        }
     }
 
     fn tree(&self, hierarchy: Hierarchy) -> Option<&Tree> {
         let mut trees = self.survey.iter().flat_map(|survey| &survey.trees);
         trees.find(|tree| tree.hierarchy == hierarchy)
     }
+}
+
+/// Menus down to each entry, as the base below has them, if the entries are those of the image.
+fn titles(below: &[Config], now: &[Config]) -> Vec<Vec<String>> {
+    let count = |configs: &[Config]| -> Vec<usize> {
+        configs.iter().map(|config| config.entries.len()).collect()
+    };
+    let configs = if count(below) == count(now) { below } else { now };
+    configs.iter().map(|config| config.entries.iter().map(|one| one.path()).collect()).collect()
+}
+
+fn secret_arguments(configs: &[Config]) -> BTreeMap<String, BTreeSet<String>> {
+    let entries = configs.iter().flat_map(|config| &config.entries);
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for word in entries.flat_map(|entry| entry.words()) {
+        let shown = redacted(word);
+        if shown != word {
+            found.entry(shown).or_default().insert(word.to_owned());
+        }
+    }
+    found
 }
 
 /// Where two images differ, up to the end of the shorter one.
@@ -266,6 +325,13 @@ fn facts(report: &Report) -> BTreeMap<String, String> {
         facts.insert("root.label".to_owned(), root.label.clone());
         facts.insert("root.free".to_owned(), root.free.to_string());
     }
+    if let Some(injected) = &report.injected {
+        let signer = injected.signed_by.clone();
+        facts.extend(signer.map(|key| ("manifest.signed-by".to_owned(), key)));
+        if injected.block_digests {
+            facts.insert("manifest.block-digests".to_owned(), "true".to_owned());
+        }
+    }
     facts.extend(report.architecture.clone().map(|name| ("architecture".to_owned(), name)));
     for (table, partitions) in [("mbr", &report.partitions.mbr), ("gpt", &report.partitions.gpt)] {
         for partition in partitions {
@@ -277,7 +343,7 @@ fn facts(report: &Report) -> BTreeMap<String, String> {
     facts
 }
 
-fn menus(before: &Report, after: &Report) -> Vec<EntryChange> {
+fn menus(before: &Known, after: &Known) -> Vec<EntryChange> {
     let (old, new) = (entries(before), entries(after));
     let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     let empty = Vec::new();
@@ -308,15 +374,14 @@ fn only(here: &[String], there: &[String]) -> Vec<String> {
 }
 
 /// The words of every entry by its menu and title.
-fn entries(report: &Report) -> BTreeMap<(String, String), Vec<String>> {
+fn entries(known: &Known) -> BTreeMap<(String, String), Vec<String>> {
     let mut found = BTreeMap::new();
-    for menu in &report.menus {
+    for (menu, titles) in known.report.menus.iter().zip(&known.titles) {
         let name = format!("{}:{}", menu.place, menu.path);
-        for Entry { title, kernel, initrds, arguments } in &menu.entries {
+        for (Entry { kernel, initrds, arguments, .. }, title) in menu.entries.iter().zip(titles) {
             let mut words = vec![format!("kernel {kernel}")];
             words.extend(initrds.iter().map(|path| format!("initrd {path}")));
             words.extend(arguments.iter().cloned());
-            let title = title.join(" > ");
             // Titles need not differ.
             let numbered = (2_usize..).map(|number| format!("{title} ({number})"));
             let mut titles = std::iter::once(title.clone()).chain(numbered);

@@ -120,7 +120,7 @@ impl Answer {
     }
 }
 
-fn release(release: &str, architecture: Option<&str>) -> String {
+pub(in crate::cli::commands) fn release(release: &str, architecture: Option<&str>) -> String {
     format!("NixOS {release} for {}", architecture.unwrap_or("an unknown architecture"))
 }
 
@@ -150,12 +150,12 @@ fn shape(report: &Report) -> Vec<String> {
     lines
 }
 
-fn shown(key: &HostKey) -> String {
+pub(in crate::cli::commands) fn shown(key: &HostKey) -> String {
     format!("{} {}", key.algorithm, key.fingerprint)
 }
 
 /// Each key once that lets in, with those that it lets in.
-fn logins(keys: &[Key]) -> Vec<String> {
+pub(in crate::cli::commands) fn logins(keys: &[Key]) -> Vec<String> {
     let mut found: Vec<(String, Vec<&str>)> = Vec::new();
     for key in keys.iter().filter(|key| key.shut_out.is_none()) {
         let shown = shown_key(key);
@@ -168,7 +168,7 @@ fn logins(keys: &[Key]) -> Vec<String> {
 }
 
 /// Each key once that lets nobody in, and why. Who of several is kept out has a line of its own.
-fn shut_out(keys: &[Key]) -> Vec<String> {
+pub(in crate::cli::commands) fn shut_out(keys: &[Key]) -> Vec<String> {
     let shown = |key: &Key| Some(format!("{} ({})", shown_key(key), key.shut_out.as_ref()?));
     let lets_in = |key: &Key| {
         keys.iter().any(|other| other.shut_out.is_none() && shown_key(other) == shown_key(key))

@@ -1,6 +1,6 @@
 //! `remaster inspect IMAGE`: what an image is, for people and for programs.
 
-mod answer;
+pub(super) mod answer;
 mod whole;
 
 use std::path::{Path, PathBuf};

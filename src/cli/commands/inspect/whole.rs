@@ -195,7 +195,7 @@ fn injected(text: &mut String, found: &Injected) {
         let _ = writeln!(text, "  key for {}: {shown}{shut_out}", key.user);
     }
     for setting in &found.settings {
-        let _ = writeln!(text, "  {}: {}", setting.name, setting.value);
+        let _ = writeln!(text, "  {}: {}", setting.name, setting.shown());
     }
     for note in &found.notes {
         let _ = writeln!(text, "  {note}");

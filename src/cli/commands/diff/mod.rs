@@ -1,5 +1,7 @@
 //! `remaster diff`: what makes two images different, for people and for programs.
 
+mod answer;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +19,7 @@ const SHOWN: usize = 20;
 
 /// Show what makes two images different; status 1 if something does
 ///
+/// Answers first: their releases, who may log in, what is set, what is secret (never its value), and whether they are sound.
 /// With one image, it is compared with its own base, as far as the image itself records it.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("sha256", |argument| argument.help("SHA-256 that the file of the first image must have")))]
@@ -28,7 +31,7 @@ pub(crate) struct Args {
     after: Option<PathBuf>,
     #[command(flatten)]
     source: base::Source,
-    /// Show everything: files, directory records, places of bytes, too
+    /// Show everything: menus, files, directory records, places of bytes, too
     #[arg(long, conflicts_with = "json")]
     all: bool,
     /// Print JSON
@@ -69,42 +72,38 @@ fn from_own_base(image: &ImageFile) -> Result<Diff> {
     Diff::compare(below.image(), image)
 }
 
-fn shown(diff: &Diff, [before, after]: &[String; 2], all: bool) -> String {
+fn shown(diff: &Diff, names: &[String; 2], all: bool) -> String {
     if diff.is_empty() {
         return "the images are the same, byte for byte\n".to_owned();
     }
     let mut text = String::new();
     for Unread { image, why } in &diff.unread {
+        let [before, after] = names;
         let name = if *image == Which::Before { before } else { after };
         let _ = writeln!(text, "{name}: {why}");
     }
-    if !diff.unread.is_empty() {
-        text.push_str("so only bytes are compared, not keys, settings, menus and files\n");
+    match &diff.answers {
+        Some(answers) => text.push_str(&answer::text(answers, names, all)),
+        None => {
+            text.push_str("so only bytes are compared, not keys, settings, menus and files\n");
+            section(&mut text, "image", if all { &[] } else { &diff.facts });
+        }
     }
     if all {
         everything(&mut text, diff);
     } else {
-        first(&mut text, diff);
+        let _ = writeln!(text, "different: {} (--all shows them)", counts(diff).join(", "));
     }
     text
 }
 
-/// What is asked for most, and how much more there is.
-fn first(text: &mut String, diff: &Diff) {
-    let is_shown = |change: &&Change| !is_folder(change);
-    let put_in: Vec<Change> = diff.injected.iter().filter(is_shown).cloned().collect();
-    section(text, "put in", put_in.get(..SHOWN).unwrap_or(&put_in));
-    if put_in.len() > SHOWN {
-        let _ = writeln!(text, "  … (--all shows all {})", put_in.len());
-    }
-    section(text, "image", &diff.facts);
-    menus(text, diff);
-    let _ = writeln!(text, "different: {} (--all shows them)", counts(diff).join(", "));
-}
-
-/// How many files, records and bytes differ. A count of zero is left out.
+/// How much more differs. A count of zero is left out.
 fn counts(diff: &Diff) -> Vec<String> {
+    let entries = diff.menus.len();
     let all = [
+        (entries.to_string(), "menu entry", "menu entries"),
+        (put_in(diff).count().to_string(), "file put in", "files put in"),
+        (diff.facts.len().to_string(), "fact of the image", "facts of the image"),
         (diff.files.len().to_string(), "file on the volume", "files on the volume"),
         (diff.records.len().to_string(), "directory record", "directory records"),
         (diff.bytes.to_string(), "byte", "bytes"),
@@ -114,10 +113,15 @@ fn counts(diff: &Diff) -> Vec<String> {
         .collect()
 }
 
+/// Files and folders of the live system. Those who may log in have lines of their own.
+fn put_in(diff: &Diff) -> impl Iterator<Item = &Change> {
+    diff.injected.iter().filter(|change| change.what.starts_with('/'))
+}
+
 fn everything(text: &mut String, diff: &Diff) {
-    section(text, "put in", &diff.injected);
     section(text, "image", &diff.facts);
     menus(text, diff);
+    section(text, "put in", &put_in(diff).cloned().collect::<Vec<_>>());
     section(text, "files on the volume", &diff.files);
     section(text, "files on the volume, as Joliet has them", &diff.joliet);
     section(text, "directory records", &diff.records);
@@ -143,12 +147,6 @@ fn section(text: &mut String, title: &str, changes: &[Change]) {
             (None, None) => Ok(()),
         };
     }
-}
-
-/// Whether a change is a folder that came or went, which says less than the files in it.
-fn is_folder(change: &Change) -> bool {
-    let states = [&change.before, &change.after].into_iter().flatten();
-    states.into_iter().all(|state| state.starts_with("directory, "))
 }
 
 /// Entries that change alike are shown once.
