@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use crate::support::{Folder, skipped};
 
 /// What is typed, and what it becomes.
-const ROWS: [(&str, &str); 9] = [
+const ROWS: [(&str, &str); 14] = [
     ("remaster --keymap de-la", "de-latin1-only"),
     ("remaster flash --keymap de-la", "de-latin1-only"),
     ("remaster stamp --timezone Europe/Berl", "Europe/Berlin"),
@@ -20,6 +20,11 @@ const ROWS: [(&str, &str); 9] = [
     ("remaster base show nixos-25.11-minimal-aa", "nixos-25.11-minimal-aarch64"),
     ("remaster verify x --against nixos-25.11-minimal-aa", "nixos-25.11-minimal-aarch64"),
     ("remaster format DISKS/usb-only", "DISKS/usb-only_Stick"),
+    ("remaster verify DISKS/usb-only", "DISKS/usb-only_Stick"),
+    ("remaster inspect DISKS/usb-only", "DISKS/usb-only_Stick"),
+    ("remaster diff DISKS/usb-only", "DISKS/usb-only_Stick"),
+    ("remaster inspect nixos-25.11-minimal-aa", "nixos-25.11-minimal-aarch64"),
+    ("remaster reset DISKS/usb-only", "DISKS/usb-only_Stick"),
 ];
 
 const BASH: &str = r#"
@@ -98,6 +103,21 @@ fn check(shell: &str) {
         let word = if shell == "zsh" { becomes.rsplit('/').next().unwrap() } else { &becomes };
         assert!(said.contains(word), "{shell}: {line}: {said}");
         assert!(shell != "bash" || !said.contains("-part1"), "{shell}: {line}: {said}");
+    }
+}
+
+#[test]
+fn no_shell_proposes_a_flag_that_help_hides() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let text = String::from_utf8(Folder::new().run(&["completions", shell]).quietly()).unwrap();
+        assert!(text.contains("to-file"), "{shell}");
+        // The old name of `--to-file`, and that of `base verify`. Other commands have a `--file` to put in.
+        assert!(!text.contains("was called before") && !text.contains("older name"), "{shell}");
+        assert!(!text.contains("remaster-hides-this") && !text.contains("--check"), "{shell}");
+        for opts in text.lines().filter(|line| line.contains("opts=")) {
+            let has = |flag: &str| opts.split([' ', '"']).any(|word| word == flag);
+            assert!(!has("--file") || !has("--label") || has("--overlay"), "{shell}: {opts}");
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use clap::Command;
 use clap::builder::PossibleValuesParser;
+use clap::{Arg, Command};
 use clap_complete::Shell;
 
 use remaster::bases::{Catalog, CatalogEntry};
@@ -22,12 +22,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, program: Command) -> Result<()> {
     let bases: Vec<String> = Catalog::built_in()?.bases().iter().map(CatalogEntry::name).collect();
-    let mut program = with_zones(program);
+    let mut program = with_marks(with_zones(program));
     program.build();
     let takers = takers(&program);
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut program, NAME, &mut text);
-    let text = String::from_utf8_lossy(&text).into_owned();
+    let text = without_hidden(&String::from_utf8_lossy(&text));
     let names = bases.join(" ");
     printer::print_own(&match args.shell {
         Shell::Bash => bash(&text, &takers, &names),
@@ -52,6 +52,8 @@ struct CompletedCommand {
     disks: bool,
     keymaps: bool,
     against: bool,
+    /// Flags that help texts hide.
+    hidden: Vec<String>,
 }
 
 /// All commands that people type.
@@ -73,8 +75,33 @@ impl CompletedCommand {
         let is_below_base = path.first().is_some_and(|first| first == "base");
         // What is taken by its name may have to be fetched; `verify` takes it with --against alone.
         let bases = has("offline") && !has("medium") || is_below_base && has("name");
-        Self { bases, disks: has("devices"), keymaps: has("keymap"), against: has("against"), path }
+        let disks = command.get_arguments().any(takes_disk);
+        let hidden = command.get_arguments().filter(|arg| arg.is_hide_set());
+        let hidden = hidden.filter_map(Arg::get_long).map(|flag| format!("--{flag}")).collect();
+        Self { bases, disks, keymaps: has("keymap"), against: has("against"), hidden, path }
     }
+}
+
+/// Whether an argument may be a stick.
+fn takes_disk(argument: &Arg) -> bool {
+    let said = argument.get_help().map(ToString::to_string).unwrap_or_default().to_lowercase();
+    let is_told = said.split(|c: char| !c.is_alphabetic()).any(|word| word == "stick");
+    argument.is_positional()
+        && (["devices", "medium"].contains(&argument.get_id().as_str()) || is_told)
+}
+
+/// What stands for the help of a flag that help texts hide, so that lines about it are known.
+const HIDDEN: &str = "remaster-hides-this";
+
+/// The same with flags that are known by that.
+fn with_marks(command: Command) -> Command {
+    let command = command.mut_subcommands(with_marks);
+    command.mut_args(|arg| if arg.is_hide_set() { arg.help(HIDDEN) } else { arg })
+}
+
+/// The text without the lines that propose hidden flags. Those for bash have no help texts: words are left out there.
+fn without_hidden(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.contains(HIDDEN)).collect()
 }
 
 /// What bash is to propose beside flags where a disk is wanted: sticks that are plugged in, and no partitions of theirs.
@@ -135,6 +162,8 @@ fn commands_first(line: &str, taker: Option<&CompletedCommand>, names: &str) -> 
         words.split_whitespace().partition(|word| word.starts_with('-'));
     let bases = Some(names).filter(|_| taker.is_some_and(|taker| taker.bases));
     let sticks = Some(STICKS).filter(|_| taker.is_some_and(|taker| taker.disks));
+    let is_shown = |flag: &&str| !taker.is_some_and(|it| it.hidden.iter().any(|one| one == flag));
+    let flags = flags.into_iter().filter(is_shown);
     let words: Vec<&str> = others.into_iter().chain(bases).chain(sticks).chain(flags).collect();
     let words = words.join(" ");
     format!("{start}opts=\"{words}\"{end}")
@@ -148,7 +177,9 @@ fn zsh(text: &str, names: &str) -> String {
             .any(|words| line.contains(words));
         if line.contains(":KEYMAP:_default") {
             line.replace(":KEYMAP:_default", ":KEYMAP:_remaster_keymaps")
-        } else if line.contains("devices -- ") && line.contains(":_files") {
+        } else if is_base && is_of_stick(line) {
+            line.replace(":_files", ":_remaster_images").replace(":_default", ":_remaster_images")
+        } else if is_of_stick(line) {
             line.replace(":_files", ":_remaster_disks")
         } else if is_base {
             line.replace(":_files", ":_remaster_bases").replace(":_default", ":_remaster_bases")
@@ -165,11 +196,23 @@ fn zsh(text: &str, names: &str) -> String {
         "_remaster_first() {{\n    _remaster_commands\n    _remaster_bases\n}}\n\
          _remaster_keymaps() {{\n    local -a found; found=(${{(f)\"$({KEYMAPS})\"}})\n    compadd -a found\n}}\n\
          _remaster_bases() {{\n    local ret=1\n    compadd -- {names} && ret=0\n    _files && ret=0\n    return ret\n}}\n\
+         _remaster_images() {{\n    local ret=1\n    compadd -- {names} && ret=0\n    _remaster_disks && ret=0\n    return ret\n}}\n\
          _remaster_disks() {{\n    local -a found; found=(/dev/disk/by-id/usb-*(N))\n    \
          local ret=1\n    compadd -- ${{found:#*-part[0-9]*}} && ret=0\n    _files && ret=0\n    return ret\n}}\n\n"
     );
     let end = "if [ \"$funcstack[1]\"";
     text.replacen(end, &format!("{functions}{end}"), 1)
+}
+
+/// Whether a line for zsh is about a word that may be a stick, or about disks.
+fn is_of_stick(line: &str) -> bool {
+    let Some((name, said)) = line.split_once(" -- ") else { return false };
+    let said = said.to_lowercase();
+    let mut words = said.split(|c: char| !c.is_alphabetic());
+    line.contains(":_files")
+        && (name.ends_with("devices")
+            || name.ends_with("medium")
+            || words.any(|word| word == "stick"))
 }
 
 /// Whether a line is about the word that is a base or a command: the generated lines take it for the base, and no
