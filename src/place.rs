@@ -100,13 +100,30 @@ fn check_not_virtual(path: &Path) -> Result<()> {
     })
 }
 
-/// Checks that a folder may be made at `path`, with those above it.
+/// Checks that a folder may be made at `path`, with those above it: every output that is a folder is made so.
 ///
 /// # Errors
-/// The path has the ending of a packed file, or is below `/dev` and not in shared memory.
+/// The path has the ending of a packed file, or is below `/dev` and not in shared memory, or below a file.
 pub fn check_new_folders(path: &Path) -> Result<()> {
     check_name(path, None)?;
-    check_outside_devices(path)
+    check_outside_devices(path)?;
+    let above = path.ancestors().skip(1).find(|above| fs::symlink_metadata(above).is_ok());
+    if let Some(file) = above.filter(|above| !above.is_dir()) {
+        return Err(Error::Usage {
+            what: format!("cannot make {}: {} is not a folder", path.display(), file.display()),
+            hint: "check the path".into(),
+        });
+    }
+    path.file_name().map_or(Ok(()), |name| check_length(path, name))
+}
+
+/// Makes the folders above an output that is a folder.
+///
+/// # Errors
+/// The operating system's.
+pub fn make_folders_above(path: &Path) -> Result<()> {
+    let above = folder_of(path);
+    fs::create_dir_all(&above).map_err(Error::io(format!("make the folder {}", above.display())))
 }
 
 /// Checks the place of a path, and not its name.
@@ -185,7 +202,7 @@ fn is_descriptor(path: &Path) -> bool {
     is_number && fs::canonicalize(folder_of(path)).is_ok_and(is_list)
 }
 
-/// Whatever is made, only the last part of its path is made: a typo in the others would make folders unseen.
+/// A file does not make the folders of its path: a typo in them would make folders unseen.
 fn check_folder(path: &Path) -> Result<()> {
     let folder = folder_of(path);
     match fs::metadata(&folder) {

@@ -45,6 +45,7 @@ impl TempDir {
     ) -> Result<Self> {
         check(target, existing, names)?;
         let parent = place::folder_of(target);
+        place::make_folders_above(target)?;
         let path = free_name(&parent);
         if synced {
             open_to_sync(&parent)?;
@@ -168,7 +169,7 @@ pub fn check_folder(target: &Path) -> Result<()> {
 /// # Errors
 /// What is there would be lost, or is not a folder.
 pub fn check(target: &Path, existing: OverwritePolicy, names: &[&str]) -> Result<()> {
-    place::check(target)?;
+    place::check_new_folders(target)?;
     check_contents(target, target, existing, names)
 }
 

@@ -237,7 +237,7 @@ impl Batch<'_> {
         if self.form == Form::Oci {
             refuse_beyond_layout(users.len(), self.folder)?;
         }
-        place::check(self.folder)?;
+        place::check_new_folders(self.folder)?;
         self.take_down(users, &mut files)?;
         directory::check_folder(self.folder)?;
         fs::create_dir_all(self.folder)

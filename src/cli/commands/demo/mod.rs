@@ -66,7 +66,8 @@ impl Files {
 
 fn folder(wanted: Option<&Path>) -> Result<PathBuf> {
     let Some(path) = wanted else { return temporary_folder() };
-    place::check(path)?;
+    place::check_new_folders(path)?;
+    place::make_folders_above(path)?;
     match new_folder(path) {
         Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => check_empty(path)?,
         made => made.map_err(Error::io(format!("make the folder {}", path.display())))?,

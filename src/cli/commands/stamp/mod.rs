@@ -33,7 +33,7 @@ use reporter::BatchReporter;
 
 pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
     let template = Template::parse("--name-template", args.template())?;
-    place::check(&args.output)?;
+    place::check_new_folders(&args.output)?;
     let beside = args.wanted()?;
     let shared = args.edit.shared()?;
     let inside = args.inside.or_by(&shared);
