@@ -270,6 +270,28 @@ const TYPED: &[(&str, &str)] = &[
         "--karg quiet --karg splash /dev/sdc`",
     ),
     ("flash b.iso --key k.pub --hostname my box /dev/sdc", "--hostname takes one value, and `box`"),
+    (
+        "b.iso --key k.pub --hostname my box -o new.iso",
+        "did you mean `remaster b.iso --key k.pub --hostname my-box -o new.iso`?",
+    ),
+    ("b.iso --key k.pub --hostname my nice box -o new.iso", "--hostname my-nice-box -o new.iso`?"),
+    (
+        "flash b.iso --key k.pub --hostname my box /dev/sdc",
+        "did you mean `remaster flash b.iso --key k.pub --hostname my-box /dev/sdc`?",
+    ),
+    (
+        "b.iso --key k.pub --label my disk -o new.iso",
+        "such a name has no blank: did you mean `remaster b.iso --key k.pub --label my-disk -o new.iso`?",
+    ),
+    (
+        "b.iso --key k.pub --timezone America/New York -o new.iso",
+        "--timezone America/New_York -o new.iso`?",
+    ),
+    (
+        "b.iso --key k.pub -o my image.iso",
+        "did you mean `remaster b.iso --key k.pub -o 'my image.iso'`?",
+    ),
+    ("netboot b.iso --key k.pub --hostname my box -o new", "--hostname my-box -o new`?"),
     ("flash b.iso --to-file new.iso next.iso", "--to-file new.iso --to-file next.iso`"),
     ("format /dev/sdc --label MY DATA", "--label 'MY DATA'`"),
     (
@@ -492,7 +514,7 @@ const KERNEL: &[(&str, &str)] = &[
     ("--karg-delete NAME", "give one of those there are: boot.shell_on_fail"),
 ];
 
-/// Outputs in a folder that does not exist.
+/// Outputs in a folder that does not exist: files, then folders.
 const NOWHERE: &[&str] = &[
     "b.iso --key k.pub -o no/new",
     "b.iso --key k.pub --as patch -o no/new",
@@ -500,12 +522,15 @@ const NOWHERE: &[&str] = &[
     "b.iso --key k.pub --host-key generate -o new.iso --known-hosts no/new",
     "apply b.iso p.remaster -o no/new",
     "reset c.iso -o no/new",
+    "stamp b.iso u.toml --failures no/new -o new",
+    "flash c.iso --to-file no/new",
+];
+const FOLDERS: &[&str] = &[
     "stamp b.iso u.toml -o no/new",
     "stamp b.iso u.toml --as oci -o no/new",
-    "stamp b.iso u.toml --failures no/new -o new",
     "netboot b.iso --key k.pub -o no/new",
-    "flash c.iso --to-file no/new",
     "demo --dir no/new",
+    "man no/new",
 ];
 
 fn folder() -> Folder {
@@ -784,9 +809,33 @@ fn an_overlay_with_nothing_in_it_is_named() {
 }
 
 #[test]
-fn no_output_makes_the_folder_above_it() {
+fn no_file_makes_the_folder_above_it() {
     let words = "the folder no does not exist";
     answered(NOWHERE.iter().map(|typed| ((*typed).to_owned(), words)));
+}
+
+#[test]
+fn a_folder_is_made_with_those_above_it_but_not_by_a_dry_run_or_below_a_file() {
+    let folder = folder();
+    folder.write(
+        "u.toml",
+        format!("[[user]]\nname = \"ann\"\nkey = {:?}\n", key(1).trim()).as_bytes(),
+    );
+    for line in FOLDERS {
+        let words: Vec<&str> = line.split(' ').collect();
+        let below = line.replace("no/new", "k.pub/new");
+        let below: Vec<&str> = below.split(' ').collect();
+        let ended = folder.run(&below);
+        assert!(
+            ended.status == 2 && ended.err.contains("k.pub is not a folder"),
+            "{below:?}: {}",
+            ended.err
+        );
+        let ended = folder.run(&words);
+        assert_eq!(ended.status, 0, "{line}: {}", ended.err);
+        assert!(std::fs::read_dir(folder.at("no/new")).unwrap().next().is_some(), "{line}");
+        std::fs::remove_dir_all(folder.at("no")).unwrap();
+    }
 }
 
 #[test]
@@ -794,7 +843,7 @@ fn no_output_has_the_name_of_a_packed_file() {
     // Of a name with `.tar` in it, only a tar archive as the base would do.
     let endings =
         ["iso.gz", "img.XZ", "zstd", "json.bz2", "lz4", "zip", "7z", "tar.gz", "TGZ", "txz"];
-    answered(NOWHERE.iter().flat_map(|typed| {
+    answered(NOWHERE.iter().chain(FOLDERS).flat_map(|typed| {
         endings.iter().map(move |end| {
             (typed.replace("no/new", &format!("packed.{end}")), "and the output is not packed")
         })

@@ -13,7 +13,11 @@ use super::typed::Typed;
 use super::usage;
 
 /// Flags of texts in which blanks are usual.
-const TEXTS: &[&str] = &["default_entry", "entry", "label", "name", "wifi"];
+const TEXTS: &[&str] = &["default_entry", "entry", "name", "wifi"];
+
+/// Flags of names that have no blanks, and what stands in such names where others have one.
+const NAMES: &[(&str, char)] =
+    &[("hostname", '-'), ("host_key_name", '-'), ("label", '-'), ("timezone", '_')];
 
 /// Flags of addresses.
 const ADDRESSES: &[&str] = &["address", "gateway", "dns", "network"];
@@ -33,6 +37,8 @@ enum Meaning {
     Text,
     /// The second part of the value.
     Pair(char),
+    /// A name with this in place of the blank.
+    Name(char),
     /// Not at all.
     Nothing,
 }
@@ -74,7 +80,7 @@ fn groups<'a>(typed: &Typed<'a>) -> Vec<Group<'a>> {
     let mut found: Vec<Group<'a>> = Vec::new();
     for (place, word) in typed.plain_words() {
         let Some((name, flag, value)) = typed.behind_value(place) else { continue };
-        if !belongs(typed, flag, word) {
+        if !belongs(typed, flag, value_of(typed, value), word) {
             continue;
         }
         match found.last_mut().filter(|group| group.value == value) {
@@ -82,7 +88,7 @@ fn groups<'a>(typed: &Typed<'a>) -> Vec<Group<'a>> {
                 group.words = group.words.saturating_add(1);
             }
             None if value.saturating_add(1) == place => {
-                let meaning = meaning(flag, value_of(typed, value), word);
+                let meaning = meaning(typed, flag, value_of(typed, value), word);
                 found.push(Group { name, value, words: 1, meaning });
             }
             _ => {}
@@ -98,7 +104,7 @@ fn value_of<'a>(typed: &Typed<'a>, place: usize) -> &'a str {
 }
 
 /// Whether a word may be a value of a flag, and is nothing that stands by itself.
-fn belongs(typed: &Typed<'_>, flag: &Arg, word: &str) -> bool {
+fn belongs(typed: &Typed<'_>, flag: &Arg, value: &str, word: &str) -> bool {
     let id = flag.get_id().as_str();
     let kind = Kind::recognize(word);
     match id {
@@ -108,8 +114,19 @@ fn belongs(typed: &Typed<'_>, flag: &Arg, word: &str) -> bool {
         _ if KEYS.contains(&id) && kind == Some(Kind::Key) => true,
         _ if takes_networks(typed) && has_address(word) => false,
         _ if typed.command.get_arguments().any(Arg::is_trailing_var_arg_set) => false,
+        _ if is_half_a_path(flag, value, word) => true,
         _ => kind.is_none() && !is_disk_name(Path::new(word)),
     }
+}
+
+/// Whether a value and a word are a path that the shell has split: of a file that is there, or of one to be written, of which
+/// only the second half has an ending.
+fn is_half_a_path(flag: &Arg, value: &str, word: &str) -> bool {
+    let has_ending = |text: &str| Path::new(text).extension().is_some();
+    let is_new = |text: &str| !Path::new(text).exists();
+    let is_output = flag.get_id() == "output" && is_new(value) && is_new(word);
+    Path::new(&format!("{value} {word}")).exists()
+        || is_output && !has_ending(value) && has_ending(word)
 }
 
 /// Whether a file holds host keys of machines.
@@ -127,7 +144,7 @@ fn has_address(word: &str) -> bool {
     behind.split('/').next().unwrap_or_default().parse::<IpAddr>().is_ok()
 }
 
-fn meaning(flag: &Arg, value: &str, word: &str) -> Meaning {
+fn meaning(typed: &Typed<'_>, flag: &Arg, value: &str, word: &str) -> Meaning {
     let id = flag.get_id().as_str();
     let pair = PAIRS.iter().find(|(of, between)| {
         let is_second = match *of {
@@ -138,10 +155,14 @@ fn meaning(flag: &Arg, value: &str, word: &str) -> Meaning {
         };
         *of == id && is_second && !value.contains(*between)
     });
-    let is_file = || Path::new(&format!("{value} {word}")).exists();
+    // The label of a FAT filesystem may have blanks.
+    let of_fat = id == "label" && typed.command.get_name() == "format";
+    if let Some((_, between)) = NAMES.iter().find(|(of, _)| *of == id && !of_fat) {
+        return Meaning::Name(*between);
+    }
     match pair {
         Some((_, between)) => Meaning::Pair(*between),
-        None if TEXTS.contains(&id) || is_file() => Meaning::Text,
+        None if of_fat || TEXTS.contains(&id) || is_half_a_path(flag, value, word) => Meaning::Text,
         None if matches!(flag.get_action(), ArgAction::Append) => Meaning::Repeated,
         None => Meaning::Nothing,
     }
@@ -165,6 +186,7 @@ fn meant(typed: &Typed<'_>, groups: &[Group<'_>]) -> Option<Error> {
         Meaning::Repeated => format!("give {name} once for each{meant}"),
         Meaning::Text => format!("a value with a blank stands in quotes{meant}"),
         Meaning::Pair(between) => format!("`{between}` joins the two parts of its value{meant}"),
+        Meaning::Name(_) => format!("such a name has no blank{meant}"),
         Meaning::Nothing => format!("leave `{word}` out"),
     };
     Some(usage(what, hint))
@@ -190,7 +212,7 @@ fn rearranged(typed: &Typed<'_>, groups: &[Group<'_>]) -> Vec<String> {
             match (&group.meaning, words.last_mut()) {
                 (Meaning::Repeated, _) => words.extend([group.name.to_owned(), behind.clone()]),
                 (Meaning::Text, Some(last)) => last.extend([" ", behind]),
-                (Meaning::Pair(between), Some(last)) => {
+                (Meaning::Pair(between) | Meaning::Name(between), Some(last)) => {
                     last.extend([between.to_string().as_str(), behind]);
                 }
                 _ => {}
