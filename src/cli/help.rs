@@ -2,9 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, Command, CommandFactory as _};
-
-use super::Cli;
+use clap::{Arg, Command};
 
 /// Columns that a terminal has at least.
 const WIDTH: usize = 80;
@@ -36,10 +34,13 @@ pub(super) const STATUSES: &[(&str, &str)] = &[
     ("0", "done"),
     (
         "1",
-        "the operating system or the network refused (no space, no permission); `find` or `ssh` did not find the machine; `try` could not log in, or a unit failed; `diff` found a difference",
+        "the operating system, a medium or the network refused (no space, no permission); `find` or `ssh` did not find the machine; `try` could not log in, or a unit failed; `diff` found a difference",
     ),
-    ("2", "wrong usage, a refused key, or an output that exists"),
-    ("3", "bytes are not what they should be: a difference, a checksum, another base"),
+    ("2", "wrong usage: a flag, a recipe, a users file, a refused key, or an output that exists"),
+    (
+        "3",
+        "bytes are not what they should be: a difference, a checksum, another base, a file that changed while it was read",
+    ),
     ("4", "the image is broken, is not understood, or cannot be changed safely"),
     ("5", "the target is refused"),
     ("11", "users of a batch failed; the others have what they should"),
@@ -319,8 +320,9 @@ fn dress(command: Command, page: &Page, length: Length) -> Command {
     let command = command.mut_args(|argument| sorted(argument, page, length));
     match length {
         Length::Short if page.name.is_empty() => {
+            let screen = screen(&command);
             with_more(command, "remaster", "commands and options, with examples")
-                .help_template(screen())
+                .help_template(screen)
         }
         Length::Short => {
             let call = format!("remaster {}", page.name);
@@ -341,9 +343,7 @@ fn with_more(command: Command, call: &str, what: &str) -> Command {
 }
 
 /// The `-h` of the program itself: the commands that are used most, and the names of the others.
-fn screen() -> String {
-    let mut program = Cli::command();
-    program.build();
+fn screen(program: &Command) -> String {
     let all = || program.get_subcommands().filter(|command| command.get_name() != "help");
     let (few, others): (Vec<&Command>, Vec<&Command>) =
         all().partition(|command| COMMANDS.contains(&command.get_name()));
@@ -401,8 +401,10 @@ fn folded(text: &str, columns: usize, between: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
-    use crate::cli::slips;
+    use crate::cli::{Cli, slips};
 
     /// Lines of a screen.
     const SCREEN: usize = 24;

@@ -14,8 +14,7 @@ use remaster::stamp::injected_facts::InjectedFacts;
 use serde_json::{Value, json};
 
 use super::destination::of_flag;
-use super::printer;
-use super::printer::EVENTS;
+use super::{events, printer};
 use crate::cli::shell::shell_quote;
 
 /// The public halves of the host keys of one image, and the file for them.
@@ -138,12 +137,8 @@ impl KnownHosts {
 
     /// The same for programs.
     pub(super) fn emit(&self) {
-        for mut key in self.all.iter().flat_map(facts) {
-            if let Some(event) = key.as_object_mut() {
-                event.insert("v".into(), EVENTS.into());
-                event.insert("event".into(), "host_key".into());
-            }
-            printer::event(&key);
+        for key in self.all.iter().flat_map(facts) {
+            printer::event(events::HOST_KEY, key);
         }
     }
 }

@@ -7,6 +7,7 @@ mod destination;
 mod diagnostics;
 mod echo;
 mod edit_args;
+mod events;
 mod help;
 mod interrupt;
 mod job;

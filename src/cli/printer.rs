@@ -13,7 +13,7 @@ use remaster::error::{Error, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{closed, diagnostics, interrupt};
+use super::{closed, diagnostics, events, interrupt};
 
 /// How loud every command is.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -39,9 +39,6 @@ enum Color {
     Always,
     Never,
 }
-
-/// Version of the events; raised when a field changes its meaning or goes.
-pub(crate) const EVENTS: u32 = 1;
 
 static LOUDNESS: OnceLock<Loudness> = OnceLock::new();
 
@@ -133,7 +130,7 @@ pub(super) fn tell_events() {
 /// Says what may surprise, and tells programs that read events.
 pub(super) fn note(text: &str) {
     if TELLS_EVENTS.load(Ordering::Relaxed) {
-        event(&json!({ "v": EVENTS, "event": "note", "note": text }));
+        event(events::NOTE, json!({ "note": text }));
     }
     if !is_quiet() {
         write_error(&format!("note: {text}\n"));
@@ -190,7 +187,12 @@ pub(super) fn print_json(value: &Value) -> Result<()> {
 }
 
 /// Writes an event to standard output while the work goes on. That it did not get there is said at the end.
-pub(super) fn event(value: &Value) {
+pub(super) fn event(name: &str, fields: Value) {
+    line(&events::named(name, fields));
+}
+
+/// Writes a line of JSON in the same way.
+pub(super) fn line(value: &Value) {
     if let Err(fault) = print_json(value) {
         LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
     }

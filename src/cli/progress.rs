@@ -14,8 +14,7 @@ use remaster::units::format_bytes;
 use rustix::termios::tcgetwinsize;
 use serde_json::json;
 
-use super::printer::EVENTS;
-use super::{interrupt, printer};
+use super::{events, interrupt, printer};
 
 /// Time between two progress events.
 const EVENT_INTERVAL: Duration = Duration::from_millis(250);
@@ -146,12 +145,12 @@ impl Meter {
 
     fn event(&self, event: &str, held: &State) {
         let line = json!({
-            "v": EVENTS, "event": event, "target": self.name, "stage": held.stage,
+            "target": self.name, "stage": held.stage,
             "done": held.done, "total": (held.total > 0).then_some(held.total),
             "rate": rate(held.done, held.start.elapsed()), "seconds_left": left(held),
             "seconds_left_in_all": left_in_all(held),
         });
-        printer::event(&line);
+        printer::event(event, line);
     }
 
     /// The bar of a stage, at its place among the bars.
@@ -239,7 +238,7 @@ impl Progress for Meter {
         *held = State { stage, total, later: 0, done: 0, tenth: 0, start: now, told: now, bar };
         match &self.style {
             Style::Bars(bars) => self.begin_bar(bars, &mut held),
-            Style::Events => self.event("begin", &held),
+            Style::Events => self.event(events::BEGIN, &held),
             Style::Lines | Style::Silent => {}
         }
     }
@@ -265,7 +264,7 @@ impl Progress for Meter {
             Style::Lines if held.has_line() => self.line(&held),
             Style::Events if held.told.elapsed() >= EVENT_INTERVAL => {
                 held.told = Instant::now();
-                self.event("progress", &held);
+                self.event(events::PROGRESS, &held);
             }
             _ => {}
         }
@@ -281,7 +280,7 @@ impl Progress for Meter {
             held.bar = None;
         }
         match self.style {
-            Style::Events => self.event("end", &held),
+            Style::Events => self.event(events::END, &held),
             Style::Lines if held.has_last_line() => self.line(&held),
             _ => {}
         }

@@ -155,7 +155,7 @@ pub(crate) fn settings_shown(given: &InjectedFacts, recipe: &Recipe) -> String {
         let _ = writeln!(text, "not understood: {note}");
     }
     for fact in settings {
-        let _ = writeln!(text, "{}", format!("set: {} {}", fact.name, fact.value).trim_end());
+        let _ = writeln!(text, "set: {fact}");
     }
     for (name, value) in recipe.told().iter().filter(|(name, _)| is_told_here(given, name)) {
         let _ = writeln!(text, "{}", format!("set: {name} {value}").trim_end());

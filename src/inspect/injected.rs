@@ -109,10 +109,8 @@ pub(super) fn injected_of<I: ReadAt>(
 /// What there is beside keys and files, as a plain `inspect` tells it.
 fn settings(facts: &InjectedFacts) -> Vec<Setting> {
     let of = |fact: &Fact| {
-        let (value, entries) = facts.in_entries(fact);
-        let is_wifi = fact.name == "wifi";
-        let (value, security) = if is_wifi { live::wifi_parts(value) } else { (value, None) };
-        Setting { name: fact.name.clone(), value: value.to_owned(), entries, security }
+        let Fact { name, value, entries, security } = fact.clone();
+        Setting { name, value, entries, security }
     };
     facts.facts().filter(|fact| fact.is_of_setting()).map(of).collect()
 }

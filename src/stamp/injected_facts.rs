@@ -65,6 +65,9 @@ const PASSWORDS: [&str; 2] = ["root-password", "nixos-password"];
 const PATH: &str = "path";
 const MERGE_INITRD: &str = "merge-initrd";
 
+/// The name of a wireless network among facts.
+const WIFI: &str = "wifi";
+
 /// Kernel arguments that came and that went, among facts.
 const KARG: &str = "karg";
 const KARG_DELETE: &str = "karg-delete";
@@ -89,15 +92,29 @@ const ONCE: [&str; 12] = [
 ];
 
 /// Something that was put in, as `hostname` and `box`.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Fact {
     /// As a recipe names it, or what it is: `file`.
     pub name: String,
     /// As a recipe has it, or a fingerprint, or a path; empty for what is secret or has many forms.
     pub value: String,
+    /// The entries of the menus in which that is so; none if it is in all, or is not about menus.
+    pub entries: Option<SomeEntries>,
+    /// What opens a wireless network: `WPA2`, `WPA3` or `open`; none for anything else.
+    pub security: Option<&'static str>,
 }
 
 impl Fact {
+    fn new(name: &str, value: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), value: value.into(), entries: None, security: None }
+    }
+
+    /// A setting as it is read back.
+    fn of_setting(name: &str, told: &str) -> Self {
+        let (value, security) = if name == WIFI { live::wifi_parts(told) } else { (told, None) };
+        Self { security, ..Self::new(name, value) }
+    }
+
     /// Whether it is neither of a key nor of a file, which have lines of their own.
     pub fn is_of_setting(&self) -> bool {
         ![KEY, KEY_FILE, HOST_KEY, FILE].contains(&self.name.as_str())
@@ -118,7 +135,11 @@ impl fmt::Display for Fact {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blank = if self.value.is_empty() { "" } else { " " };
         let name = if self.is_given_again() { KEY } else { &self.name };
-        write!(formatter, "{name}{blank}{}", self.value)
+        write!(formatter, "{name}{blank}{}", self.value)?;
+        if let Some(entries) = &self.entries {
+            write!(formatter, " {entries}")?;
+        }
+        self.security.map_or(Ok(()), |security| write!(formatter, " ({security})"))
     }
 }
 
@@ -148,8 +169,6 @@ impl fmt::Display for SomeEntries {
 struct Argument {
     text: String,
     entries: BTreeSet<usize>,
-    /// Whether other entries are not so.
-    is_of_some: bool,
 }
 
 /// All that was put into an image, or is to be.
@@ -268,8 +287,8 @@ impl InjectedFacts {
         let mut logins = keys.with_carried(&carried).logins();
         found.obstacles.mark(&mut logins);
         found.add_logins(&logins);
-        for (name, value) in live::settings(&root) {
-            found.add(&name, value);
+        for (name, told) in live::settings(&root) {
+            found.add_fact(Fact::of_setting(&name, &told));
         }
         if !root.is_empty() {
             found.add_unusual(SSH_PASSWORDS);
@@ -340,7 +359,7 @@ impl InjectedFacts {
     #[must_use]
     pub(crate) fn with_records(self, signed: bool, digested: bool) -> Self {
         let found = [(SIGN, signed), (DIGESTS, digested)].into_iter().filter(|(_, has)| *has);
-        let fact = |(name, _): (&str, bool)| Fact { name: name.to_owned(), value: String::new() };
+        let fact = |(name, _): (&str, bool)| Fact::new(name, "");
         Self { records: found.map(fact).collect(), ..self }
     }
 
@@ -439,11 +458,14 @@ impl InjectedFacts {
     }
 
     fn add(&mut self, name: &str, value: impl Into<String>) {
-        let value = value.into();
-        if name == SERIAL && !self.ports.contains(&value) {
-            self.ports.push(value.clone());
+        self.add_fact(Fact::new(name, value));
+    }
+
+    fn add_fact(&mut self, fact: Fact) {
+        if fact.name == SERIAL && !self.ports.contains(&fact.value) {
+            self.ports.push(fact.value.clone());
         }
-        self.all.insert(Fact { name: name.to_owned(), value }, String::new());
+        self.all.insert(fact, String::new());
     }
 
     /// A file is a fact, unless it is among those that settings of a recipe wrote: then the setting is.
@@ -474,7 +496,7 @@ impl InjectedFacts {
             let users =
                 users.get(&line_of(login)).into_iter().flatten().copied().collect::<Vec<_>>();
             let value = shown_key(&login.key.fingerprint, &users, login.key.options.as_deref());
-            let fact = Fact { name: KEY.to_owned(), value };
+            let fact = Fact::new(KEY, value);
             self.all.entry(fact).or_insert_with(|| login.key.comment.clone());
         }
     }
@@ -539,27 +561,14 @@ impl InjectedFacts {
             // An entry that has it, or has not, whatever was asked for does not count.
             let is_so = |entry: &Entry| entry.words().any(|word| redacted(word) == text);
             let is_elsewhere = entries(new).any(|entry| is_so(entry) != (name == KARG));
-            let value = if is_elsewhere { self.of_entries(&text, &all) } else { text.clone() };
-            let fact = Fact { name: name.to_owned(), value };
-            self.add(&fact.name, fact.value.clone());
-            let argument = Argument { text, entries: all, is_of_some: is_elsewhere };
-            self.arguments.insert(fact, argument);
+            let entries = is_elsewhere.then(|| self.some_entries(&all));
+            let fact = Fact { entries, ..Fact::new(name, &*text) };
+            self.add_fact(fact.clone());
+            self.arguments.insert(fact, Argument { text, entries: all });
         }
     }
 
-    /// What a fact is of alone, and in which entries that is so if not in all.
-    pub fn in_entries<'a>(&'a self, fact: &'a Fact) -> (&'a str, Option<SomeEntries>) {
-        match self.arguments.get(fact).filter(|argument| argument.is_of_some) {
-            Some(argument) => (&argument.text, Some(self.some_entries(&argument.entries))),
-            None => (&fact.value, None),
-        }
-    }
-
-    /// An argument of some entries.
-    fn of_entries(&self, text: &str, numbers: &BTreeSet<usize>) -> String {
-        format!("{text} {}", self.some_entries(numbers))
-    }
-
+    /// Entries by their numbers.
     fn some_entries(&self, numbers: &BTreeSet<usize>) -> SomeEntries {
         let called = |number: &usize| {
             let entry = self.entries.get(*number)?;
@@ -572,7 +581,7 @@ impl InjectedFacts {
     /// An argument of this without the entries for which it is given again; none if it is for all of them.
     fn lost(&self, fact: &Fact, now: &Self) -> Option<Fact> {
         let Some(argument) = self.arguments.get(fact) else { return Some(fact.clone()) };
-        let bare = Fact { value: argument.text.clone(), ..fact.clone() };
+        let bare = Fact::new(&fact.name, &*argument.text);
         if !now.covers(&bare) {
             return Some(fact.clone());
         }
@@ -581,8 +590,7 @@ impl InjectedFacts {
             self.entries.get(**number).is_some_and(|entry| !is_selected(entry, &boot))
         };
         let lost: BTreeSet<usize> = argument.entries.iter().filter(is_lost).copied().collect();
-        let value = self.of_entries(&argument.text, &lost);
-        (!lost.is_empty()).then(|| Fact { value, ..fact.clone() })
+        (!lost.is_empty()).then(|| Fact { entries: Some(self.some_entries(&lost)), ..bare })
     }
 
     fn has_named(&self, name: &str) -> bool {
@@ -607,7 +615,7 @@ impl InjectedFacts {
         }
         // An argument is taken out with its value, or named without.
         let key = fact.value.split('=').next().unwrap_or_default();
-        let taken_out = Fact { value: key.to_owned(), ..fact.clone() };
+        let taken_out = Fact::new(&fact.name, key);
         self.all.contains_key(fact)
             || (fact.name == KARG_DELETE && self.all.contains_key(&taken_out))
     }
@@ -618,7 +626,7 @@ impl InjectedFacts {
         let is_in = |port: &String, all: &[String]| all.iter().any(|one| name(one) == name(port));
         let new = now.ports.iter().filter(|port| !is_in(port, &self.ports)).count();
         let gone = self.ports.iter().filter(|port| !is_in(port, &now.ports)).skip(new);
-        let fact = |port: &String| Fact { name: SERIAL.to_owned(), value: port.clone() };
+        let fact = |port: &String| Fact::new(SERIAL, port);
         gone.map(fact).collect::<Vec<_>>().into_iter()
     }
 
@@ -639,7 +647,7 @@ impl InjectedFacts {
             !still.contains(user) && now.has_named(&format!("{user}-password"))
         });
         let logins = users.map(|user| (SSH_LOGIN, format!("of {user} with a password")));
-        let fact = |(name, value): (&str, String)| Fact { name: name.to_owned(), value };
+        let fact = |(name, value): (&str, String)| Fact::new(name, value);
         switches.chain(logins).map(fact)
     }
 
@@ -714,7 +722,7 @@ fn with_comment((fact, comment): (&Fact, &String)) -> Fact {
     }
     let (print, rest) = fact.value.split_once(' ').unwrap_or((&fact.value, ""));
     let value = format!("{print} {comment} {rest}");
-    Fact { name: fact.name.clone(), value: value.trim_end().to_owned() }
+    Fact::new(&fact.name, value.trim_end())
 }
 
 /// A line apart from whom it lets in: the base64 text of its key, and its options.

@@ -15,17 +15,14 @@ COMMON = {"v", "event"}
 
 def documented(text):
     """The fields that each event may have."""
-    events = {}
-    # `progress` first, as others refer to it.
-    for line in sorted(text.splitlines(), key=lambda line: not line.startswith("| `progress`")):
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("| `") and len(cells) == 3:
-            names = re.findall(r"`([a-z_]+)`", cells[1])
-            if "as `progress`" in cells[1]:
-                names = list(events["progress"])
-            events[cells[0].strip("`")] = set(names) | COMMON
-    more = text[text.index('A `result` with `"ok": true`'):text.index("| status |")]
-    events["result"] |= set(re.findall(r"`([a-z_]+)`", more)) - {"permission"}
+    events, name = {}, None
+    for line in text.splitlines():
+        title, row = re.fullmatch(r"## `([a-z_]+)`", line), re.match(r"\| `([a-z_]+)` \|", line)
+        if title:
+            name = title[1]
+            events[name] = set(COMMON)
+        elif row:
+            events[name].add(row[1])
     return events
 
 
@@ -33,7 +30,7 @@ def main():
     text = open(sys.argv[1]).read()
     events = documented(text)
     version = int(re.search(r"`v` is (\d+)", text).group(1))
-    causes = set(re.findall(r"`([a-z]+)`", text[text.index("`likely.cause`"):text.index("A `result` with")]))
+    causes = set(re.findall(r"`([a-z]+)`", text[text.index("its `cause`"):text.index("## `result`")]))
     seen = set()
     for line in open(sys.argv[2]):
         if not line.startswith("{"):

@@ -444,6 +444,8 @@ fn a_diff_answers_first_on_one_screen() {
         for line in *lines {
             assert!(text.contains(line), "{before:?}, {after:?}: {line:?}: {text}");
         }
+        let own = folder.run(&["diff", "b"]).text().to_owned();
+        assert!(!own.contains("log in to b"), "{own}");
         let same = |what: &str| text.contains(&format!("\n{what}: the same\n"));
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         for (what, list) in [("settings", &json["settings"]), ("ssh login", &json["keys"])] {

@@ -59,6 +59,7 @@ mod records;
 mod restamp;
 mod room;
 mod same_file;
+mod schemas;
 mod seams;
 mod settings;
 mod silence;

@@ -319,5 +319,11 @@ fn a_signature_and_digests_that_go_are_reported_by_every_way() {
     folder.write("users.csv", b"name,hostname\na,box\n");
     folder.run(&["base.iso", "-q", "--hostname", "box", "--sign", "signer", "-o", "s.iso"]).done();
     let ended = folder.run(&["stamp", "s.iso", "users.csv", "--json", "-o", "out"]);
-    assert!(ended.text().contains("\"taken_out\":[\"sign\"]"), "{}", ended.text());
+    assert!(
+        ended.text().contains(
+            "\"taken_out\":[{\"entries\":null,\"name\":\"sign\",\"security\":null,\"value\":\"\"}]"
+        ),
+        "{}",
+        ended.text()
+    );
 }

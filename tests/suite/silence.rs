@@ -100,7 +100,7 @@ const ALLOWED: [(&str, &str, &str); 98] = [
     ("cli/progress.rs", "saturating_", "numbers that are shown while they change"),
     ("cli/slips/mod.rs", "end.saturating_add(own)", "a place in a text"),
     ("cli/slips/repeated.rs", "saturating_add", "places of words in a command line"),
-    ("cli/commands/diff.rs", "names.len()", "shown only"),
+    ("cli/commands/diff/mod.rs", "names.len()", "shown only"),
     ("cli/commands/find.rs", "begun.elapsed()", "of a time that is over nothing is left"),
     (
         "cli/commands/flash/mod.rs",

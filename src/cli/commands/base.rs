@@ -139,6 +139,14 @@ fn verified(name: &str, cache: &Cache) -> Result<(Record, PathBuf)> {
     Ok((record, path))
 }
 
+/// All bases, newest first.
+/// - `[].name`: the name by which commands take it
+/// - `[].channel`: of the NixOS project, as `nixos-25.11`
+/// - `[].edition`: as `minimal`
+/// - `[].architecture`: as `x86_64`
+/// - `[].damaged`: what is wrong with it in the cache, or null
+/// - `[].cached.path`: its file; `cached` is null where it is not in the cache
+/// - `[].cached.record`: what is known of it: [`Record`]
 fn list(cache: &Cache, as_json: bool) -> Result<()> {
     cache.check_folder()?;
     let mut text = String::new();
@@ -202,6 +210,9 @@ fn absent(base: &CatalogEntry, cache: &Cache, hint: Advice) -> Error {
     Error::Usage { what: format!("{} is not in {}", base.name(), cache.folder().display()), hint }
 }
 
+/// A base in the cache.
+/// - `path`: its file
+/// - `record`: what is known of it: [`Record`]
 fn show(record: &Record, path: &Path, as_json: bool) -> Result<()> {
     if as_json {
         return printer::print_pretty_json(&json!({"path": path, "record": record}));

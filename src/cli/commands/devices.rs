@@ -8,8 +8,8 @@ use remaster::units::format_bytes;
 use serde_json::{Value, json};
 
 use crate::cli::diagnostics;
+use crate::cli::events;
 use crate::cli::printer;
-use crate::cli::printer::EVENTS;
 
 /// List disks, what is on them, and whether `flash` takes them
 ///
@@ -40,6 +40,13 @@ pub(crate) fn refusals(disk: &Disk) -> Vec<Refusal> {
     Candidate::judge(disk.clone(), TargetRequirements::default()).err().unwrap_or_default()
 }
 
+/// All disks, for programs.
+/// - `v`: version of this form
+/// - `disks[].disk`: the facts: [`Disk`]
+/// - `disks[].can_be_target`: whether `flash` takes it
+/// - `disks[].refusals[].kind.*`: why it does not, in a word, and what that is about
+/// - `disks[].refusals[].reason`: the same for people
+/// - `disks[].refusals[].hint`: what to do about it, or null
 fn facts(disks: &[Disk]) -> Value {
     let rows: Vec<_> = disks
         .iter()
@@ -52,7 +59,7 @@ fn facts(disks: &[Disk]) -> Value {
             json!({"disk": disk, "can_be_target": against.is_empty(), "refusals": reasons})
         })
         .collect();
-    json!({"v": EVENTS, "disks": rows})
+    json!({"v": events::VERSION, "disks": rows})
 }
 
 /// Disks, for people.

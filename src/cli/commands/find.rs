@@ -8,8 +8,8 @@ use remaster::error::{Error, Result};
 use remaster::find::{self, Address, Asking, Found, Known, Listener, Network, UnknownAddresses};
 use serde_json::{Value, json};
 
+use crate::cli::events;
 use crate::cli::known_hosts::{command, config};
-use crate::cli::printer::EVENTS;
 use crate::cli::{interrupt, printer};
 
 /// Between two rounds.
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut answered = Answered::default();
     let missed = ask_all(args, &known, (&scope, listener.as_ref()), &mut answered);
     if args.json {
-        printer::print_json(&json!({ "v": EVENTS, "machines": answered.events }))?;
+        printer::print_json(&json!({ "v": events::VERSION, "machines": answered.events }))?;
     }
     let missed = missed?;
     tell_slow(&missed);
@@ -311,6 +311,16 @@ fn found_shown(args: &Args, found: &Found<'_>) -> String {
     format!("{address} is {} ({key})\n  {ssh}\n{anywhere}", known.alias)
 }
 
+/// A machine that was found.
+/// - `v`: version of this form
+/// - `machines[].address`: where it is
+/// - `machines[].port`: of sshd
+/// - `machines[].user`: who can log in
+/// - `machines[].alias`: its name in the `known_hosts` file
+/// - `machines[].algorithm`: of its host key
+/// - `machines[].host_key`: as a `known_hosts` file has it behind the name
+/// - `machines[].fingerprint`: as `SHA256:…`
+/// - `machines[].command`: the command that logs in
 fn event(args: &Args, found: &Found<'_>) -> Value {
     let Found { address, known } = found;
     json!({

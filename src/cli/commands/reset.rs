@@ -17,8 +17,8 @@ use super::edit;
 use super::flash::{self, Disks, FlashSource, TargetArgs};
 use crate::cli::base;
 use crate::cli::destination::{Destination, OutputArgs};
+use crate::cli::events;
 use crate::cli::printer;
-use crate::cli::printer::EVENTS;
 use crate::cli::shell::shell_quote;
 use crate::cli::stale;
 
@@ -101,7 +101,8 @@ fn reset(args: &Args) -> Result<()> {
     }
     if args.disks.json {
         printer::event(
-            &json!({ "v": EVENTS, "event": "reset", "target": name, "size": image.size(),
+            events::RESET,
+            json!({ "target": name, "size": image.size(),
             "sha256": digest.to_string(), "known_by": known.event() }),
         );
     } else {

@@ -19,8 +19,8 @@ use serde_json::json;
 
 use super::flash::{tell_differences, tell_end};
 use crate::cli::base;
+use crate::cli::events;
 use crate::cli::printer;
-use crate::cli::printer::EVENTS;
 use crate::cli::progress::{Meter, Style};
 
 /// Compare a stick or file with its image or its manifest
@@ -267,10 +267,13 @@ fn tell(args: &Args, verified: Verified) -> Result<()> {
     if args.json {
         let said = manifest.as_ref();
         let content_id = said.and_then(|said| said.content_id.as_ref());
-        printer::event(&json!({ "v": EVENTS, "event": "verified", "target": args.medium,
+        printer::event(
+            events::VERIFIED,
+            json!({ "target": args.medium,
             "recipe": content_id, "recipe_id": said.and_then(|said| said.recipe_id.as_ref()),
             "content_id": content_id, "edits": said.map(|said| &said.edits), "signer": signer,
-            "sha256": sha256 }));
+            "sha256": sha256 }),
+        );
         return Ok(());
     }
     let mut parts: Vec<String> = Vec::new();

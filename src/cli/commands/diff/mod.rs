@@ -42,8 +42,11 @@ pub(crate) struct Args {
 impl Args {
     /// What the images are called in messages.
     fn names(&self) -> [String; 2] {
-        [&self.before, self.after.as_ref().unwrap_or(&self.before)]
-            .map(|path| path.display().to_string())
+        let shown = |path: &PathBuf| path.display().to_string();
+        match &self.after {
+            Some(after) => [shown(&self.before), shown(after)],
+            None => ["its base".to_owned(), shown(&self.before)],
+        }
     }
 }
 

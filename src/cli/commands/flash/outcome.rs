@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::to::Disks;
 use crate::cli::destination::mode_note;
-use crate::cli::printer::EVENTS;
+use crate::cli::events;
 use crate::cli::{diagnostics, interrupt, printer};
 
 /// Differences that are reported one by one to people; programs get all.
@@ -25,8 +25,8 @@ const OLD_PARTITIONS: &str =
 
 /// Tells programs what was put into the image before and is not given again.
 pub(super) fn tell_taken_out(gone: &[Fact]) {
-    for Fact { name, value } in gone {
-        printer::event(&json!({ "v": EVENTS, "event": "taken_out", "name": name, "value": value }));
+    for fact in gone {
+        printer::event(events::TAKEN_OUT, json!(fact));
     }
 }
 
@@ -90,18 +90,20 @@ pub(super) fn conclude(
     let had_partitions = target.disk().is_some_and(|disk| !disk.partitions.is_empty());
     let finish = flash::finish(target, !to.no_eject)?;
     if to.json {
-        printer::event(&json!({
-            "v": EVENTS, "event": "result", "target": name, "ok": true, "exit": 0,
-            "size": report.size, "written": report.written, "compared": report.compared,
-            "delta": report.is_delta, "sampled": report.is_sampled, "cut_off": report.cut_off, "direct": report.is_direct,
-            "verified": report.is_verified(), "backup_gpt_at": report.backup_at, "note": report.note,
-            "digest_of": report.fits.map(|fits| if fits == DigestMatch::Packed { "packed" } else { "image" }),
-            "probe_seconds": report.probe_time.map(|time| time.as_secs_f64()),
-            "write_seconds": report.write_time.as_secs_f64(),
-            "verify_seconds": report.verify_time.map(|time| time.as_secs_f64()),
-            "partitions_seen": finish.partitions_seen, "ejected": finish.ejected,
-            "opened_by": opened_by.name(),
-        }));
+        printer::event(
+            events::RESULT,
+            json!({ "target": name, "ok": true, "exit": 0,
+                "size": report.size, "written": report.written, "compared": report.compared,
+                "delta": report.is_delta, "sampled": report.is_sampled, "cut_off": report.cut_off, "direct": report.is_direct,
+                "verified": report.is_verified(), "backup_gpt_at": report.backup_at, "note": report.note,
+                "digest_of": report.fits.map(|fits| if fits == DigestMatch::Packed { "packed" } else { "image" }),
+                "probe_seconds": report.probe_time.map(|time| time.as_secs_f64()),
+                "write_seconds": report.write_time.as_secs_f64(),
+                "verify_seconds": report.verify_time.map(|time| time.as_secs_f64()),
+                "partitions_seen": finish.partitions_seen, "ejected": finish.ejected,
+                "opened_by": opened_by.name(),
+            }),
+        );
         return Ok(());
     }
     let mut text = summary(&name, &report, operation, (opened_by, finish));
@@ -222,11 +224,13 @@ pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Resul
     use std::fmt::Write as _; // into a string, which cannot fail
     if json {
         for difference in &report.differences {
-            printer::event(&json!({
-                "v": EVENTS, "event": "difference", "target": name,
-                "at": difference.at.start(), "bytes": difference.at.size(),
-                "likely": difference.cause,
-            }));
+            printer::event(
+                events::DIFFERENCE,
+                json!({ "target": name,
+                    "at": difference.at.start(), "bytes": difference.at.size(),
+                    "likely": difference.cause,
+                }),
+            );
         }
         return Ok(());
     }
@@ -247,10 +251,12 @@ pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Resul
 /// Tells of one target among several; the last error is reported by the caller.
 pub(super) fn tell_failure(name: &str, fault: &Error, to: &Disks) -> Result<()> {
     if to.json {
-        printer::event(&json!({
-            "v": EVENTS, "event": "result", "target": name, "ok": false,
-            "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": diagnostics::hint(fault),
-        }));
+        printer::event(
+            events::RESULT,
+            json!({ "target": name, "ok": false,
+                "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": diagnostics::hint(fault),
+            }),
+        );
     } else if to.devices.len() > 1 {
         return say(&format!("{name}: failed: {fault}"));
     }
@@ -259,10 +265,12 @@ pub(super) fn tell_failure(name: &str, fault: &Error, to: &Disks) -> Result<()> 
 
 /// Tells programs why it ends, where that is not about one target.
 pub(crate) fn tell_end(fault: &Error) {
-    printer::event(&json!({
-        "v": EVENTS, "event": "error",
-        "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": diagnostics::hint(fault),
-    }));
+    printer::event(
+        events::ERROR,
+        json!({
+            "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": diagnostics::hint(fault),
+        }),
+    );
 }
 
 #[cfg(test)]

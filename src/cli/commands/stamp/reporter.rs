@@ -192,9 +192,10 @@ impl BatchReporter {
         }
     }
 
+    /// A line for programs.
     fn line(&self, value: &serde_json::Value) {
         let _turn = self.turn.lock();
-        printer::event(value);
+        printer::line(value);
     }
 }
 
@@ -225,6 +226,23 @@ fn mode_of(path: &Path) -> Option<String> {
 }
 
 impl BatchObserver for BatchReporter {
+    /// An image that is there.
+    /// - `name`: the user
+    /// - `path`: the file or layout
+    /// - `size`: its bytes
+    /// - `sha256`: its SHA-256; null for a layout
+    /// - `mode`: who may read it, as `0600`; null for a layout
+    /// - `recipe_id`: the recipe id of the image
+    /// - `content_id`: the content id of the image
+    /// - `kept`: whether it was there before and stays
+    /// - `known_hosts`: the `known_hosts` file that was written with it, or null
+    /// - `host_keys[].alias`: the name of the machine in a `known_hosts` file
+    /// - `host_keys[].algorithm`: as `ssh-ed25519`
+    /// - `host_keys[].fingerprint`: as `SHA256:…`
+    /// - `host_keys[].public`: the public half
+    /// - `base.*`: the base: its `path`, `release`, `sha256` and `size`
+    /// - `taken_out[]`: what was put into the base before and is not given again: [`Fact`]
+    /// - `notes[]`: what may surprise
     fn done(&self, done: &MadeImage) {
         self.bar.inc(1);
         if let Some(keys) = &done.host_keys {
@@ -245,9 +263,8 @@ impl BatchObserver for BatchReporter {
         self.note_beside(done);
         self.private.fetch_add(usize::from(done.private), Ordering::Relaxed);
         if self.json {
-            let gone: Vec<String> = done.gone.iter().map(ToString::to_string).collect();
             self.line(&json!({
-                "taken_out": gone, "notes": done.notes,
+                "taken_out": done.gone, "notes": done.notes,
                 "name": done.name, "path": done.path, "size": done.size,
                 "sha256": done.sha256.map(|digest| digest.to_string()),
                 "recipe_id": done.ids.recipe.to_string(),
@@ -258,6 +275,12 @@ impl BatchObserver for BatchReporter {
         }
     }
 
+    /// A user without an image.
+    /// - `name`: the user
+    /// - `place`: where in the users file
+    /// - `error`: what is wrong
+    /// - `hint`: what to do about it, or null
+    /// - `status`: the exit status that this error has by itself
     fn failed(&self, number: usize, place: &str, name: &str, fault: &Error) {
         self.bar.inc(1);
         let named = [place, name].into_iter().filter(|one| !one.is_empty());

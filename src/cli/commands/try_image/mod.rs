@@ -223,6 +223,17 @@ fn tell(args: &Args, machine: &Machine, seen: &LiveSystem, seconds: u64) -> Resu
     printer::tell(&text)
 }
 
+/// What came up.
+/// - `v`: version of this form
+/// - `image`: the image that was booted
+/// - `user`: who logged in
+/// - `machine`: what it was booted in, in words
+/// - `seconds_to_login`: how long that took
+/// - `hostname`: the name of the machine
+/// - `addresses[]`: its addresses
+/// - `host_keys[]`: its host keys
+/// - `state`: what `systemctl is-system-running` says
+/// - `failed_units[]`: units that failed
 fn value(args: &Args, machine: &Machine, seen: &LiveSystem, seconds: u64) -> Value {
     json!({
         "v": 1, "image": args.image.display().to_string(), "user": args.user,
