@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::boot::config::Config;
 use crate::disk::injected;
 use crate::error::{Error, Result};
-use crate::formats::boot_config::redacted;
+use crate::formats::boot_config::{self, redacted};
 use crate::formats::iso9660::Hierarchy;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
@@ -235,13 +235,16 @@ fn titles(below: &[Config], now: &[Config]) -> Vec<Vec<String>> {
         configs.iter().map(|config| config.entries.len()).collect()
     };
     let configs = if count(below) == count(now) { below } else { now };
-    configs.iter().map(|config| config.entries.iter().map(|one| one.path()).collect()).collect()
+    configs
+        .iter()
+        .map(|config| config.entries.iter().map(boot_config::Entry::path).collect())
+        .collect()
 }
 
 fn secret_arguments(configs: &[Config]) -> BTreeMap<String, BTreeSet<String>> {
     let entries = configs.iter().flat_map(|config| &config.entries);
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for word in entries.flat_map(|entry| entry.words()) {
+    for word in entries.flat_map(boot_config::Entry::words) {
         let shown = redacted(word);
         if shown != word {
             found.entry(shown).or_default().insert(word.to_owned());
