@@ -81,7 +81,7 @@ pub(crate) const RESULT: &str = "result";
 /// - `target`: the disk or file
 /// - `size`: of the base
 /// - `sha256`: of the base
-/// - `known_by`: what tells that this is its SHA-256: `demanded`, its `manifest`, the `mark` of a reset that was interrupted, or of the first mebibyte only (`head`), or null
+/// - `known_by`: how its SHA-256 is known: `demanded`, its `manifest`, the `mark` of a reset that was interrupted, or of the first mebibyte only (`head`), or null
 pub(crate) const RESET: &str = "reset";
 
 /// The medium is what its manifest says (`verify` without `--against`). If nothing but a SHA-256 was demanded, all others are null.

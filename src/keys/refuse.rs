@@ -68,7 +68,10 @@ const FOREIGN: [(&str, Foreign); 4] = [
     ),
     (
         "BEGIN ",
-        Foreign { name: "something in armour", hint: "give a key as ssh-keygen writes it to .pub" },
+        Foreign {
+            name: "a block between `-----BEGIN` and `-----END`",
+            hint: "give a key as ssh-keygen writes it to .pub",
+        },
     ),
 ];
 

@@ -17,6 +17,9 @@ use crate::cli::printer;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Shell, as in `remaster completions bash > ~/.local/share/bash-completion/completions/remaster`
+    ///
+    /// Zsh reads a file `_remaster` in a folder of `$fpath`, fish reads `~/.config/fish/completions/remaster.fish`. Elvish and
+    /// powershell run what is printed, from `rc.elv` and `$PROFILE`.
     shell: Shell,
 }
 

@@ -69,7 +69,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn from_own_base(image: &ImageFile) -> Result<Diff> {
     let found = Original::below(image).map_err(|fault| image.at_fault(fault))?;
     let below = found.ok_or_else(|| Error::Usage {
-        what: format!("nothing was put into {}: it is its own base", image.path().display()),
+        what: format!(
+            "nothing was put into {}, so there is nothing to compare it with",
+            image.path().display()
+        ),
         hint: "give two images to compare".into(),
     })?;
     Diff::compare(below.image(), image)
