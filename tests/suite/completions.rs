@@ -10,7 +10,13 @@ use std::process::{Command, Stdio};
 use crate::support::{Folder, skipped};
 
 /// What is typed, and what it becomes.
-const ROWS: [(&str, &str); 14] = [
+const ROWS: [(&str, &str); 20] = [
+    ("remaster base.iso --kno", "--known-hosts"),
+    ("remaster --key k.pub base.iso --out", "--output"),
+    ("remaster base.iso --timezone Europe/Berl", "Europe/Berlin"),
+    ("remaster base.iso --color nev", "never"),
+    ("remaster inspect base.i", "base.iso"),
+    ("remaster inspect --json 'my fo", "my folder"),
     ("remaster --keymap de-la", "de-latin1-only"),
     ("remaster flash --keymap de-la", "de-latin1-only"),
     ("remaster stamp --timezone Europe/Berl", "Europe/Berlin"),
@@ -27,13 +33,27 @@ const ROWS: [(&str, &str); 14] = [
     ("remaster reset DISKS/usb-only", "DISKS/usb-only_Stick"),
 ];
 
+/// What only bash is asked: readline makes three words of a flag with its value.
+const OF_BASH: [(&str, &str); 2] = [
+    ("remaster base.iso --timezone=Europe/Berl", "Europe/Berlin"),
+    ("remaster base.iso --key my", "my\\ folder"),
+];
+
+/// Types into bash at a terminal, and ends when there is what it becomes.
 const BASH: &str = r#"
-source ./completions
-read -ra COMP_WORDS <<< "$1"
-COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-COMP_LINE=$1 COMP_POINT=${#1}
-_remaster remaster "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
-printf '%s\n' "${COMPREPLY[@]}"
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+def until(text):
+    said = b""
+    while text.encode() not in said:
+        said += os.read(terminal, 4096)
+    return said.decode(errors="replace")
+os.write(terminal, b"PS1=; source ./completions; echo REA''DY\n")
+until("READY")
+os.write(terminal, sys.argv[1].encode() + b"\t")
+print(until(sys.argv[2]))
 "#;
 
 const FISH: &str = "source ./completions; complete -C $argv[1]";
@@ -58,6 +78,8 @@ fn folder(shell: &str) -> Folder {
         b"#!/bin/sh\n[ \"$1\" = list-keymaps ] && printf 'de-latin1-only\\nus\\n'\n",
     );
     fs::set_permissions(folder.at("bin/localectl"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir_all(folder.at("my folder")).unwrap();
+    folder.write("base.iso", b"");
     folder.write("disks/usb-only_Stick", b"");
     folder.write("disks/usb-only_Stick-part1", b"");
     let text = String::from_utf8(folder.run(&["completions", shell]).quietly()).unwrap();
@@ -77,11 +99,11 @@ fn is_installed(shell: &str) -> bool {
 
 /// What a shell makes of a line.
 fn completed(folder: &Folder, shell: &str, line: &str, becomes: &str) -> String {
-    let mut words = vec!["20", shell];
+    let mut words = vec!["20", if shell == "bash" { "python3" } else { shell }];
     match shell {
         "zsh" => words.extend(["-f", "-c", ZSH, "zsh", line, becomes]),
         "fish" => words.extend(["--no-config", "-c", FISH, line]),
-        _ => words.extend(["--norc", "-c", BASH, "bash", line]),
+        _ => words.extend(["-c", BASH, line, becomes]),
     }
     let mut command = Command::new("timeout");
     command.args(words).current_dir(folder.path()).stdin(Stdio::null()).env("HOME", folder.path());
@@ -97,10 +119,11 @@ fn check(shell: &str) {
     }
     let folder = folder(shell);
     let disks = folder.at("disks").display().to_string();
-    for (line, becomes) in ROWS {
+    let of_bash: &[_] = if shell == "bash" { &OF_BASH } else { &[] };
+    for &(line, becomes) in ROWS.iter().chain(of_bash) {
         let (line, becomes) = (line.replace("DISKS", &disks), becomes.replace("DISKS", &disks));
         let said = completed(&folder, shell, &line, &becomes);
-        let word = if shell == "zsh" { becomes.rsplit('/').next().unwrap() } else { &becomes };
+        let word = if shell == "fish" { &becomes } else { becomes.rsplit('/').next().unwrap() };
         assert!(said.contains(word), "{shell}: {line}: {said}");
         assert!(shell != "bash" || !said.contains("-part1"), "{shell}: {line}: {said}");
     }
@@ -114,6 +137,8 @@ fn no_shell_proposes_a_flag_that_help_hides() {
         // The old name of `--to-file`, and that of `base verify`. Other commands have a `--file` to put in.
         assert!(!text.contains("was called before") && !text.contains("older name"), "{shell}");
         assert!(!text.contains("remaster-hides-this") && !text.contains("--check"), "{shell}");
+        // A switch takes `=false` alone, and no word of its own.
+        assert!(!text.contains("true false") && !text.contains("false\\t"), "{shell}");
         for opts in text.lines().filter(|line| line.contains("opts=")) {
             let has = |flag: &str| opts.split([' ', '"']).any(|word| word == flag);
             assert!(!has("--file") || !has("--label") || has("--overlay"), "{shell}: {opts}");

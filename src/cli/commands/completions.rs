@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
 
 use remaster::bases::{Catalog, CatalogEntry};
@@ -28,14 +28,17 @@ pub(crate) fn run(args: &Args, program: Command) -> Result<()> {
     let mut program = with_marks(with_zones(program));
     program.build();
     let takers = takers(&program);
+    let own = takers.iter().filter(|taker| taker.path.len() == 1);
+    let commands: Vec<&str> = own.flat_map(|taker| &taker.path).map(String::as_str).collect();
+    let commands = commands.join(" ");
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut program, NAME, &mut text);
     let text = without_hidden(&String::from_utf8_lossy(&text));
     let names = bases.join(" ");
     printer::print_own(&match args.shell {
         Shell::Bash => bash(&text, &takers, &names),
-        Shell::Zsh => zsh(&text, &names),
-        Shell::Fish => fish(text, &takers, &names),
+        Shell::Zsh => zsh(&text, &names, &commands),
+        Shell::Fish => fish(&text, &takers, &names, &commands),
         _ => text,
     })
 }
@@ -96,10 +99,14 @@ fn takes_disk(argument: &Arg) -> bool {
 /// What stands for the help of a flag that help texts hide, so that lines about it are known.
 const HIDDEN: &str = "remaster-hides-this";
 
-/// The same with flags that are known by that.
+/// The same with flags that are known by that, and without values that no word of their own holds.
 fn with_marks(command: Command) -> Command {
     let command = command.mut_subcommands(with_marks);
-    command.mut_args(|arg| if arg.is_hide_set() { arg.help(HIDDEN) } else { arg })
+    let command = command.mut_args(|arg| if arg.is_hide_set() { arg.help(HIDDEN) } else { arg });
+    command.mut_args(|arg| match arg.is_require_equals_set() {
+        true => arg.require_equals(false).num_args(0).action(ArgAction::SetTrue),
+        false => arg,
+    })
 }
 
 /// The text without the lines that propose hidden flags. Those for bash have no help texts: words are left out there.
@@ -113,11 +120,41 @@ const STICKS: &str = "$(compgen -G '/dev/disk/by-id/usb-*' | grep -v -e '-part[0
 /// The keymaps of this machine, which has mostly those of the installers.
 const KEYMAPS: &str = "localectl list-keymaps 2> /dev/null";
 
+/// What the completions for bash call: one line is one proposal, as names of files have blanks. Flags are proposed behind a `-`.
+const BASH_FUNCTIONS: &str = r#"_remaster_lines() {
+    mapfile -t COMPREPLY < <("$@" | sort -u)
+    compopt -o filenames 2> /dev/null
+}
+_remaster_found() {
+    local word words=
+    for word in ${opts}; do
+        [[ ${word} == -* && ${cur} != -* ]] || words+=" ${word}"
+    done
+    compgen -W "${words}" -- "${cur}"
+    [[ ${cur} == -* || ${cur} == /dev/disk/by-id/* ]] || compgen -f -- "${cur}"
+}
+
+"#;
+
+/// Readline makes three words of `--flag=value`.
+const BASH_EQUALS: &str = r#"    [[ ${cur} != = ]] || cur=""
+    [[ ${COMP_WORDS[COMP_CWORD]} != = ]] || prev="${COMP_WORDS[COMP_CWORD-1]}"
+    [[ ${prev} != = ]] || prev="${COMP_WORDS[COMP_CWORD-2]}"
+"#;
+
 /// Bash shows the words of `opts` in their order: commands first, then names of bases and disks, then flags.
 fn bash(text: &str, takers: &[CompletedCommand], names: &str) -> String {
+    let found = bash_lines(text, takers, names);
+    let prev = "    prev=\"$3\"\n";
+    format!("{BASH_FUNCTIONS}{}", found.replacen(prev, &format!("{prev}{BASH_EQUALS}"), 1))
+}
+
+fn bash_lines(text: &str, takers: &[CompletedCommand], names: &str) -> String {
     let files = "COMPREPLY=($(compgen -f \"${cur}\"))";
+    let any_file = "_remaster_lines compgen -f -- \"${cur}\"";
+    let any_word = "COMPREPLY=( $(compgen -W \"${opts}\" -- \"${cur}\") )";
     let keymaps = format!("COMPREPLY=($(compgen -W \"$({KEYMAPS})\" -- \"${{cur}}\"))");
-    let bases = format!("COMPREPLY=($(compgen -W \"{names}\" -f -- \"${{cur}}\"))");
+    let bases = format!("_remaster_lines compgen -W \"{names}\" -f -- \"${{cur}}\"");
     let (mut found, mut flag, mut taker) = (String::new(), "", None);
     for line in text.split_inclusive('\n') {
         let label = line.trim().strip_suffix(')').unwrap_or_default();
@@ -129,8 +166,9 @@ fn bash(text: &str, takers: &[CompletedCommand], names: &str) -> String {
         let line = match flag {
             "--keymap" => line.replace(files, &keymaps),
             "--against" => line.replace(files, &bases),
-            _ => line.to_owned(),
+            _ => line.replace(files, any_file),
         };
+        let line = line.replace(any_word, "_remaster_lines _remaster_found");
         found.push_str(&commands_first(&line, taker, names));
         flag = if line.contains("return") { "" } else { flag };
     }
@@ -173,7 +211,7 @@ fn commands_first(line: &str, taker: Option<&CompletedCommand>, names: &str) -> 
 }
 
 /// Zsh calls functions by the lines of arguments. `_files` stays where a file may be given as well.
-fn zsh(text: &str, names: &str) -> String {
+fn zsh(text: &str, names: &str, commands: &str) -> String {
     let line = |line: &str| {
         let is_base = ["name of a base", "or its name", "Name of a base"]
             .iter()
@@ -194,7 +232,13 @@ fn zsh(text: &str, names: &str) -> String {
         text.split_inclusive('\n').filter(|line| !is_first(line)).map(line).collect();
     // Without the base, the command is the first word.
     let text = text.replace("$line[2]", "$line[1]");
-    let text = text.replacen("\":: :_remaster_commands\"", "\":: :_remaster_first\"", 1);
+    let text = text.replacen(
+        "\":: :_remaster_commands\" \\\n\"*::: :->remaster\"",
+        "\"${_remaster_words[@]}\"",
+        1,
+    );
+    let options = "    typeset -a _arguments_options\n";
+    let text = text.replacen(options, &format!("{options}{}", zsh_words(commands)), 1);
     let functions = format!(
         "_remaster_first() {{\n    _remaster_commands\n    _remaster_bases\n}}\n\
          _remaster_keymaps() {{\n    local -a found; found=(${{(f)\"$({KEYMAPS})\"}})\n    compadd -a found\n}}\n\
@@ -205,6 +249,15 @@ fn zsh(text: &str, names: &str) -> String {
     );
     let end = "if [ \"$funcstack[1]\"";
     text.replacen(end, &format!("{functions}{end}"), 1)
+}
+
+/// What zsh takes beside flags: a command with its own arguments, or a base, behind which the flags go on.
+fn zsh_words(commands: &str) -> String {
+    let any = commands.replace(' ', "|");
+    format!(
+        "    local -a _remaster_words=(\":: :_remaster_first\" \"*::: :->remaster\")\n    \
+         (( CURRENT == 2 || ${{words[(I)({any})]}} )) || _remaster_words=(\"*: :_remaster_first\")\n"
+    )
 }
 
 /// Whether a line for zsh is about a word that may be a stick, or about disks.
@@ -224,17 +277,23 @@ fn is_first(line: &str) -> bool {
     line.starts_with("':base -- Installer ISO or SD card image")
 }
 
-/// Fish takes more lines about the same command.
-fn fish(mut text: String, takers: &[CompletedCommand], names: &str) -> String {
+/// Fish takes more lines about the same command. The generated condition takes the base for a command: behind it, no flag would
+/// be proposed.
+fn fish(text: &str, takers: &[CompletedCommand], names: &str, commands: &str) -> String {
+    let first = "-n \"__fish_remaster_needs_command\" -";
+    let no_command = format!("-n \"not __fish_seen_subcommand_from {commands}\" -");
+    let is_flag = |line: &str| line.contains(" -s ") || line.contains(" -l ");
+    let line = |line: &str| match is_flag(line) {
+        true => line.replace(first, &no_command),
+        false => line.to_owned(),
+    };
+    let mut text: String = text.split_inclusive('\n').map(line).collect();
     text.push_str(
         "\nfunction __fish_remaster_disks\n    set -l found /dev/disk/by-id/usb-*\n    \
          string match -v -r -- '-part[0-9]+$' $found\nend\n",
     );
-    let own = takers.iter().filter(|taker| taker.path.len() == 1);
-    let commands: Vec<&str> = own.flat_map(|taker| &taker.path).map(String::as_str).collect();
-    let commands = commands.join(" ");
     for taker in takers {
-        let line = format!("complete -c {NAME} -n \"{}\"", taker.condition(&commands));
+        let line = format!("complete -c {NAME} -n \"{}\"", taker.condition(commands));
         let more = [
             (taker.bases, format!("-a '{names}'")),
             (taker.disks, "-a '(__fish_remaster_disks)'".to_owned()),
