@@ -89,7 +89,7 @@ pub fn started_alone<'a>(
     check_default(boot, &entries_of(configs))?;
     let menu = Menu { boot, old_label: "", credential: None };
     let asked = configs.iter().find_map(|config| menu.default_entry(config).ok().flatten());
-    let first = || by_itself(configs);
+    let first = || configs.iter().find(|config| !config.entries.is_empty()).and_then(by_itself);
     let entry = match (&boot.default_entry, asked) {
         (Some(asked), None) => return Err(no_entry(asked, "any menu", entries_of(configs))),
         (_, asked) => asked.or_else(first),
@@ -124,9 +124,8 @@ fn unread_default(configs: &[Config]) -> Error {
         .with_hint(format!("name the entry that is to start by {}", setting!(default_entry)))
 }
 
-/// The entry that the first menu starts by itself; none if it says so in a way that is not read, as by a number.
-fn by_itself(configs: &[Config]) -> Option<&Entry> {
-    let config = configs.iter().find(|config| !config.entries.is_empty())?;
+/// The entry that a menu starts by itself; none if it says so in a way that is not read, as by a number.
+pub(crate) fn by_itself(config: &Config) -> Option<&Entry> {
     let settings = config.syntax.settings(&config.text);
     let entries = &config.entries;
     let named = entries.iter().find(|entry| is_default(config.syntax, &settings, entry));

@@ -1,5 +1,6 @@
 //! Boot configs and stage 1: what a kernel is started with, and what runs before the system.
 
+pub mod command_lines;
 pub mod config;
 mod credential_clash;
 pub(crate) mod entry_args;

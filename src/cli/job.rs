@@ -43,24 +43,27 @@ pub(crate) fn iso<'a>(
     Err(Error::Usage { what, hint: hint.into() })
 }
 
-/// The edits of a netboot folder or kexec tarball, and the earlier facts that they remove. Notes names that cannot be looked
-/// up, as the store is in the initrd.
-pub(crate) fn tree_edits(
-    customization: &Customization,
-    tree: &Tree<&ImageFile>,
-    no_key: bool,
-) -> Result<(Edits, Vec<Fact>)> {
+/// The edits of a netboot folder or kexec tarball. Notes names that cannot be looked up, as the store is in the initrd.
+pub(crate) fn tree_edits(customization: &Customization, tree: &Tree<&ImageFile>) -> Result<Edits> {
     let edits = customization.edits(&Facts::from_release(tree.release(), tree.architecture()))?;
     let edits = Edits { boot: edits.boot.without_menus(), way: edits.way.without_menus(), ..edits };
     for note in look_up(&edits, Err("whose store is in the initrd"))? {
         printer::note(&note);
     }
-    let before = tree.injected_facts();
-    let gone = injected_facts::removed(Some(&before), &edits, no_key)?;
-    for line in injected_facts::opened(Some(&before), &edits) {
+    Ok(edits)
+}
+
+/// What was put in `before` and goes as others are `given`. Notes logins that open.
+pub(crate) fn taken_from(
+    before: Option<&InjectedFacts>,
+    (edits, given): (&Edits, &InjectedFacts),
+    no_key: bool,
+) -> Result<Vec<Fact>> {
+    let gone = injected_facts::removed(before, (edits, given), no_key)?;
+    for line in injected_facts::opened(before, given) {
         printer::note(&line);
     }
-    Ok((edits, gone))
+    Ok(gone)
 }
 
 /// A base with everything that is known of it and of what shall be put in.
@@ -117,8 +120,9 @@ impl<'a> StampJob<'a> {
         let notes = [base.look_up(made.edits())?, base.menus_without(made.edits())];
         notes.iter().flatten().for_each(|note| printer::note(note));
         let before = base.injected_facts()?;
-        let gone = injected_facts::removed(before.as_ref(), made.edits(), no_key)?;
-        let opened = injected_facts::opened(before.as_ref(), made.edits());
+        let both = (made.edits(), made.given());
+        let gone = injected_facts::removed(before.as_ref(), both, no_key)?;
+        let opened = injected_facts::opened(before.as_ref(), made.given());
         let (adds, in_place) = (false, false);
         Ok(Self { file, recipe, customization, base, made, gone, opened, adds, in_place })
     }
@@ -212,7 +216,7 @@ impl<'a> StampJob<'a> {
 
     /// What is put in, in words: the same whether it is done or would be.
     fn told(&self) -> String {
-        let mut text = put_in_shown(&self.customization, self.made.edits(), &self.recipe);
+        let mut text = put_in_shown(&self.customization, self.made.given(), &self.recipe);
         let has_digests = self.made.manifest().blocks.is_some();
         text.push_str(&records_shown(self.made.signer(), has_digests));
         text
@@ -237,7 +241,7 @@ impl<'a> StampJob<'a> {
             1 => Some("key"),
             _ => Some("keys"),
         };
-        let users = InjectedFacts::from_edits(self.made.edits()).let_in_by_key();
+        let users = self.made.given().let_in_by_key();
         let accepts = |(keys, users)| format!(" accepts the {keys} for {users}");
         let who = keys.zip(users).map(accepts).unwrap_or_default();
         let menus = match (menus, initrds) {

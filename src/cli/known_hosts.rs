@@ -8,7 +8,6 @@ use std::path::Path;
 use remaster::error::{Error, Result};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::file::{FileAccess, Output, OverwritePolicy, StagedFile};
-use remaster::recipe::edits::Edits;
 use remaster::run_files::RunFiles;
 use remaster::stamp::injected_facts::InjectedFacts;
 use serde_json::{Value, json};
@@ -54,10 +53,10 @@ impl KnownHosts {
         Ok(Some(Self { all, file, lets_in: true }))
     }
 
-    /// The same for an image with these edits, which may let nobody in.
+    /// The same for an image into which this is put, which may let nobody in.
     #[must_use]
-    pub(super) fn of_edits(self, edits: &Edits) -> Self {
-        Self { lets_in: InjectedFacts::from_edits(edits).lets_in(), ..self }
+    pub(super) fn of_given(self, given: &InjectedFacts) -> Self {
+        Self { lets_in: given.lets_in(), ..self }
     }
 
     /// Refuses a place for the file that is taken, before a base is fetched.

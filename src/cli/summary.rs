@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use remaster::keys::Gathered;
 use remaster::live::Customization;
-use remaster::recipe::edits::Edits;
 use remaster::recipe::{Recipe, is_shown_as_fact};
 use remaster::stamp::injected_facts::{Fact, InjectedFacts};
 use remaster::stamp::sign::Sign;
@@ -58,24 +57,23 @@ pub(crate) fn tell_taken_out(gone: &[Fact]) {
 /// What is put in, a line each: keys, host keys in files, settings and files.
 pub(crate) fn put_in_shown(
     customization: &Customization,
-    edits: &Edits,
+    given: &InjectedFacts,
     recipe: &Recipe,
 ) -> String {
-    let given = InjectedFacts::from_edits(edits);
-    keys_shown(&customization.keys, &given)
-        + &host_key_files_shown(customization, &given)
-        + &settings_shown(&given, recipe)
+    keys_shown(&customization.keys, given)
+        + &host_key_files_shown(customization, given)
+        + &settings_shown(given, recipe)
 }
 
 /// The same of what starts by itself. Its scripts do not say which of their arguments were put in.
 pub(crate) fn put_in_tree_shown(
     customization: &Customization,
-    edits: &Edits,
+    given: &InjectedFacts,
     recipe: &Recipe,
 ) -> String {
     const STAY: &str =
         "kernel arguments that are not named here stay, also those that were put in before\n";
-    put_in_shown(customization, edits, recipe) + STAY
+    put_in_shown(customization, given, recipe) + STAY
 }
 
 /// The keys that are let in, a line each: those that are asked for, and those in files.
@@ -150,6 +148,12 @@ pub(crate) fn settings_shown(given: &InjectedFacts, recipe: &Recipe) -> String {
     }
     if let Some(why) = given.why_root_alone() {
         let _ = writeln!(text, "ssh login: root alone, as {why}");
+    }
+    if let Some(why) = given.why_not_by_itself() {
+        let _ = writeln!(text, "ssh login: nobody {why}");
+    }
+    if let Some(what) = given.depends_on() {
+        let _ = writeln!(text, "ssh login: only if {what}");
     }
     for note in given.not_understood() {
         let _ = writeln!(text, "not understood: {note}");

@@ -96,7 +96,7 @@ pub(super) fn injected_of<I: ReadAt>(
         host_keys: host_keys(&stamped.root),
         secrets: secrets(image, &stamped.root, &stamped.attached),
         settings: settings(facts),
-        notes: facts.not_understood().map(|note| format!("not understood: {note}")).collect(),
+        notes: notes(facts),
         files: files.collect(),
         attached: stamped
             .attached
@@ -104,6 +104,14 @@ pub(super) fn injected_of<I: ReadAt>(
             .map(|(path, at)| AttachedFile { path: path.clone(), size: at.size() })
             .collect(),
     }
+}
+
+/// What is not known for certain of who can log in, a line each.
+fn notes(facts: &InjectedFacts) -> Vec<String> {
+    let not_understood = facts.not_understood().map(|note| format!("not understood: {note}"));
+    let nobody = facts.why_not_by_itself().map(|why| format!("ssh login: nobody {why}"));
+    let depends = facts.depends_on().map(|what| format!("ssh login: only if {what}"));
+    not_understood.chain(nobody).chain(depends).collect()
 }
 
 /// What there is beside keys and files, as a plain `inspect` tells it.

@@ -223,7 +223,8 @@ pub struct Injected {
     pub secrets: Vec<String>,
     /// Everything else that is set: settings of the live system, and changes of the menus.
     pub settings: Vec<Setting>,
-    /// What of the files with keys is not understood, a line each: there may be more keys than those.
+    /// What is to be known of `keys`, a line each: what of the files with keys is not understood, so that there may be more of
+    /// them, and where it depends on something else whether anybody can log in.
     pub notes: Vec<String>,
     /// Files and folders of the live system.
     pub files: Vec<File>,

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::boot::command_lines::CommandLines;
 use crate::boot::entry_args::{self, first_that_fits};
 use crate::boot::release;
 use crate::boot::stage_one::Initrd;
@@ -228,7 +229,7 @@ impl<'f> Tree<&'f ImageFile> {
     /// What was put in before: what is in the initrd, and keys on the command lines. Of other kernel arguments nothing
     /// tells who put them there.
     pub fn injected_facts(&self) -> InjectedFacts {
-        let lines: Vec<Vec<&str>> = self.entries().map(|entry| entry.words().collect()).collect();
+        let lines = CommandLines::of_entries(self.entries());
         let found = &self.found;
         InjectedFacts::from_tree(&self.image, &found.root, &found.attached, &lines)
             .with_path(found.on_path)
@@ -384,6 +385,10 @@ impl<'f> Tree<&'f ImageFile> {
             let texts = self.scripts.iter().map(|script| script.changed(&edits.boot, keys));
             Ok((texts.collect::<Result<Vec<_>>>()?, keys))
         })?;
+        let named = self.scripts.iter().zip(&texts);
+        let changed = named.filter_map(|(old, text)| Script::parse(&old.name, text.as_bytes()));
+        let changed: Vec<Script> = changed.collect();
+        let lines = CommandLines::of_entries(changed.iter().flat_map(Script::entries));
         let (mut replaced, mut scripts) = (Vec::new(), Vec::new());
         let mut members = self.members.iter();
         let initrd = checked::present(members.next(), "the initrd of the archive")?.clone();
@@ -413,6 +418,7 @@ impl<'f> Tree<&'f ImageFile> {
             changes_initrd,
             expected,
             scripts,
+            lines,
         })
     }
 }

@@ -3,6 +3,7 @@
 
 use std::ops::Deref;
 
+use crate::boot::command_lines::CommandLines;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc::{self, Member, Next};
@@ -227,6 +228,8 @@ pub struct ComposedArchive<B> {
     pub expected: Expected,
     /// Those that are to have another text.
     pub scripts: Vec<(archive::Member, String)>,
+    /// The command lines of all scripts as they become.
+    pub lines: CommandLines,
 }
 
 impl<B: ReadAt> ComposedArchive<B> {

@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 
+use crate::boot::command_lines::CommandLines;
 use crate::boot::config::Config;
 use crate::boot::menu;
 use crate::boot::stage_one::Initrd;
@@ -24,6 +25,7 @@ use crate::iso::survey::console::Console;
 use crate::live::{self, Facts};
 use crate::output::Outgoing;
 use crate::recipe::edits::Edits;
+use crate::stamp::injected_facts::InjectedFacts;
 
 /// The store of an installer.
 const STORE: &str = "/nix-store.squashfs";
@@ -214,6 +216,16 @@ impl<B: ReadAt> BaseImage<B> {
     /// Notes on menus of it without the entries that are asked for. Where one entry is started, there are other rules.
     pub fn menus_without(&self, edits: &Edits) -> Vec<String> {
         menu::half_named(self.configs(), &edits.boot)
+    }
+
+    /// What edits put into it, and whom they let in.
+    pub(super) fn given(&self, edits: &Edits) -> Result<InjectedFacts> {
+        let boot = match &self.kind {
+            Kind::Iso(_) => edits.boot.clone(),
+            Kind::Disk(_) => disk_plan::boot(edits),
+        };
+        let lines = CommandLines::of_changed(self.configs(), &self.label(), &boot)?;
+        Ok(InjectedFacts::from_edits(edits, &lines))
     }
 
     /// The menus of the original.

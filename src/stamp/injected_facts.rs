@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::boot::command_lines::CommandLines;
 use crate::boot::config::Config;
 use crate::boot::entry_args::{added_ports, is_selected};
 use crate::boot::folder::{Folder, MANIFEST, SIGNATURE};
@@ -202,7 +203,7 @@ impl InjectedFacts {
     /// What was put into an ISO; none if nothing was.
     pub(crate) fn from_iso<B: ReadAt>(base: &IsoBase<B>) -> Option<Self> {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
-        let lines = lines(&now.configs);
+        let lines = CommandLines::of_menus(&now.configs);
         let mut found =
             Self::from_tree(base.image.base(), &stamped.root, &stamped.attached, &lines)
                 .with_path(stamped.on_path);
@@ -222,18 +223,18 @@ impl InjectedFacts {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
         let menu = std::slice::from_ref;
         let keys = KeyFiles::of_root(stamped.root.iter());
-        let mut found = Self::from_parts(stamped.root.iter(), keys, &lines(menu(&now.config)));
+        let lines = CommandLines::of_menus(menu(&now.config));
+        let mut found = Self::from_parts(stamped.root.iter(), keys, &lines);
         found.add_menus(menu(&base.raw.config), menu(&now.config));
         Some(found)
     }
 
-    /// What was put into a live system: into its root, squashfs files beside that, and keys among the kernel's arguments, of
-    /// which these are those of all entries.
+    /// What was put into a live system: into its root, squashfs files beside that, and keys among the kernel's arguments.
     pub(crate) fn from_tree<I: ReadAt>(
         image: &I,
         root: &[Member],
         attached: &[(String, ByteRange)],
-        lines: &[Vec<&str>],
+        lines: &CommandLines,
     ) -> Self {
         let places = attached.iter().map(|(path, at)| (path.as_str(), *at));
         let keys = KeyFiles::of_root(root.iter()).with_attached(image, places);
@@ -265,9 +266,10 @@ impl InjectedFacts {
     fn from_parts<'a>(
         root: impl Iterator<Item = &'a Member> + Clone,
         keys: KeyFiles,
-        lines: &[Vec<&str>],
+        lines: &CommandLines,
     ) -> Self {
-        let carried: Vec<_> = lines.iter().flatten().copied().flat_map(keys_of).collect();
+        let words = lines.all().iter().flatten();
+        let carried: Vec<_> = words.flat_map(|word| keys_of(word)).collect();
         let root: Vec<&Member> = root.collect();
         let mut found = Self {
             has_keys: !carried.is_empty() || has_keys(&root),
@@ -297,13 +299,10 @@ impl InjectedFacts {
         found
     }
 
-    /// What is to be put in.
-    pub fn from_edits(edits: &Edits) -> Self {
+    /// What is to be put in, where kernels are to start with these command lines.
+    pub fn from_edits(edits: &Edits, lines: &CommandLines) -> Self {
         let files = KeyFiles::of_edits(edits);
-        let asked = asked_lines(&edits.boot);
-        let asked: Vec<Vec<&str>> =
-            asked.iter().map(|line| line.iter().map(String::as_str).collect()).collect();
-        let mut found = Self::from_parts(edits.root.members(), files, &asked);
+        let mut found = Self::from_parts(edits.root.members(), files, lines);
         for attached in &edits.attached {
             found.add(ATTACHED, &*attached.id);
             if attached.purpose == (Purpose::Store { on_path: true }) {
@@ -394,8 +393,22 @@ impl InjectedFacts {
         self.obstacles.but_root().filter(|_| self.lets_in())
     }
 
-    /// Who of `root` and `nixos` can log in with a key that is given to both; none if nobody can.
+    /// Why nobody can log in with an entry that starts by itself, where others let people in.
+    pub fn why_not_by_itself(&self) -> Option<String> {
+        let (entry, why) = self.obstacles.by_itself().filter(|_| self.lets_in())?;
+        Some(format!("with the entry {entry:?} that starts by itself, as {why}"))
+    }
+
+    /// What must be so for anybody to log in who has a key or a password, and is not known.
+    pub fn depends_on(&self) -> Option<&str> {
+        self.obstacles.own_unit().filter(|_| self.lets_in())
+    }
+
+    /// Who of `root` and `nixos` can log in with a key that is given to both; none if nobody can, or that is not known.
     pub fn let_in_by_key(&self) -> Option<&'static str> {
+        if self.obstacles.by_itself().is_some() || self.obstacles.own_unit().is_some() {
+            return None;
+        }
         let is_out = |user| self.obstacles.of(user).is_some();
         match (is_out("root"), is_out("nixos")) {
             (true, _) => None,
@@ -772,9 +785,13 @@ fn id_at<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> String {
 ///
 /// # Errors
 /// As [`InjectedFacts::not_in`].
-pub fn removed(before: Option<&InjectedFacts>, edits: &Edits, meant: bool) -> Result<Vec<Fact>> {
+pub fn removed(
+    before: Option<&InjectedFacts>,
+    (edits, given): (&Edits, &InjectedFacts),
+    meant: bool,
+) -> Result<Vec<Fact>> {
     let Some(before) = before else { return Ok(Vec::new()) };
-    let mut gone = before.not_in(&InjectedFacts::from_edits(edits), meant)?;
+    let mut gone = before.not_in(given, meant)?;
     gone.extend(before.records.iter().filter(|fact| loses(edits, fact)).cloned());
     Ok(gone)
 }
@@ -805,13 +822,12 @@ pub fn is_switch(fact: &Fact) -> bool {
 }
 
 /// A line for each login with a password that sshd takes now and did not take before; none where nothing was put in.
-pub fn opened(before: Option<&InjectedFacts>, edits: &Edits) -> Vec<String> {
+pub fn opened(before: Option<&InjectedFacts>, given: &InjectedFacts) -> Vec<String> {
     if !before.is_some_and(|before| before.is_key_only) {
         return Vec::new();
     }
-    let now = InjectedFacts::from_edits(edits);
     let line = |user| format!("{SSH_LOGIN} of {user} with a password opens: sshd took keys only");
-    now.users_with_passwords().into_iter().map(line).collect()
+    given.users_with_passwords().into_iter().map(line).collect()
 }
 
 /// Whether this is the public half of a host key.
@@ -866,21 +882,6 @@ fn ports(old: &[Config], new: &[Config]) -> Vec<String> {
     let mut grub = old.iter().zip(new).filter(|(_, new)| new.syntax == Syntax::Grub).peekable();
     let is_silent = grub.peek().is_some() && grub.all(|(old, new)| serial(old) == serial(new));
     if is_known && is_silent { Vec::new() } else { found }
-}
-
-/// The kernel's arguments of each entry.
-fn lines(configs: &[Config]) -> Vec<Vec<&str>> {
-    entries(configs).map(|entry| entry.words().collect()).collect()
-}
-
-/// What is asked for on the kernel's command lines: of all entries, or of some.
-fn asked_lines(boot: &Boot) -> Vec<Vec<String>> {
-    let added = boot.add.iter().map(|asked| asked.value.clone());
-    let replaced = boot.replace.iter().map(|asked| asked.value.argument());
-    let keys = boot.credentials.iter().map(|one| one.argument.clone());
-    let asked: Vec<String> = added.chain(replaced).collect();
-    let all = keys.chain(asked.iter().filter(|_| boot.entries.is_empty()).cloned()).collect();
-    if boot.entries.is_empty() { vec![all] } else { vec![all, asked] }
 }
 
 fn titles(config: &Config) -> Vec<&Vec<String>> {

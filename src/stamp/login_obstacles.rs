@@ -1,6 +1,7 @@
 //! What was put in that keeps people from logging in over ssh: kernel arguments and files that switch sshd off, or start
 //! the live system to something else (systemd `kernel-command-line(7)`, `systemd-debug-generator(8)`).
 
+use crate::boot::command_lines::CommandLines;
 use crate::formats::newc::{Kind, Member};
 use crate::keys::Logins;
 
@@ -29,6 +30,16 @@ const WITHOUT_SSHD: [&str; 11] = [
     "kexec.target",
 ];
 
+/// Targets that start it.
+const WITH_SSHD: [&str; 6] = [
+    "multi-user.target",
+    "graphical.target",
+    "runlevel2.target",
+    "runlevel3.target",
+    "runlevel4.target",
+    "runlevel5.target",
+];
+
 /// Words of the kernel's command line that are names of targets (systemd `src/basic/proc-cmdline.c`, `runlevel_to_target`).
 const WORDS: [(&str, &str); 12] = [
     ("emergency", "emergency.target"),
@@ -52,6 +63,10 @@ pub(crate) struct LoginObstacles {
     everybody: Option<String>,
     /// What keeps out everybody but root.
     but_root: Option<String>,
+    /// A file of the user's own in place of a unit of NixOS, which alone decides whether sshd starts.
+    own_unit: Option<String>,
+    /// An entry that starts by itself, and what keeps everybody out with it.
+    by_itself: Option<(String, String)>,
 }
 
 impl LoginObstacles {
@@ -67,20 +82,41 @@ impl LoginObstacles {
             let why = "/etc/nologin keeps out everybody but root where sshd or PAM heeds it";
             self.but_root.get_or_insert_with(|| why.to_owned());
         }
-        let why = unit_of(path).and_then(|unit| obstacle_in(unit, &member.kind));
-        if let Some(why) = why {
-            self.everybody.get_or_insert_with(|| format!("/{path} {why}"));
+        match unit_of(path).and_then(|unit| in_place_of(unit, &member.kind)) {
+            Some(InPlace::NoSshd(why)) => {
+                self.everybody.get_or_insert_with(|| format!("/{path} {why}"));
+            }
+            Some(InPlace::Own(unit)) => {
+                let own =
+                    || format!("/{path} starts sshd: it stands in place of the {unit} of NixOS");
+                self.own_unit.get_or_insert_with(own);
+            }
+            None => {}
         }
     }
 
     /// The same with the command lines of all entries: they keep people out if each of them does.
     #[must_use]
-    pub(crate) fn with_lines(mut self, lines: &[Vec<&str>]) -> Self {
-        let found: Option<Vec<String>> = lines.iter().map(|line| obstacle_of(line)).collect();
+    pub(crate) fn with_lines(mut self, lines: &CommandLines) -> Self {
+        let all = lines.all().iter().map(|line| obstacle_of(line));
+        let found: Option<Vec<String>> = all.collect();
         if let Some(why) = found.and_then(|all| all.into_iter().next()) {
             self.everybody.get_or_insert(why);
         }
+        let mut by_itself = lines.by_itself().iter();
+        self.by_itself =
+            by_itself.find_map(|(entry, line)| Some((entry.clone(), obstacle_of(line)?)));
         self
+    }
+
+    /// An entry that starts by itself, and why nobody can log in with it, if others let people in.
+    pub(crate) fn by_itself(&self) -> Option<&(String, String)> {
+        self.by_itself.as_ref().filter(|_| self.everybody.is_none())
+    }
+
+    /// The unit of the user's own on which it depends whether anybody can log in, in words.
+    pub(crate) fn own_unit(&self) -> Option<&str> {
+        self.own_unit.as_deref().filter(|_| self.everybody.is_none())
     }
 
     /// What keeps everybody out.
@@ -113,26 +149,34 @@ fn unit_of(path: &str) -> Option<&str> {
     path.strip_prefix(CONTROL).filter(|unit| UNITS.contains(unit))
 }
 
-/// What a file does in place of a unit that matters.
-fn obstacle_in(unit: &str, kind: &Kind) -> Option<String> {
-    let is_default = unit == "default.target";
+/// What a file is in place of a unit that matters.
+enum InPlace<'a> {
+    /// It starts no sshd, and why.
+    NoSshd(String),
+    /// A unit of the user's own, in place of this one.
+    Own(&'a str),
+}
+
+/// What a file does in place of a unit that matters; none if sshd starts all the same.
+fn in_place_of<'a>(unit: &'a str, kind: &Kind) -> Option<InPlace<'a>> {
+    let masks = || Some(InPlace::NoSshd(format!("masks {unit}")));
     match kind {
         Kind::Directory => None,
-        Kind::File(text) if text.is_empty() => Some(format!("masks {unit}")),
-        Kind::Symlink(to) if to == "/dev/null" => Some(format!("masks {unit}")),
-        Kind::Symlink(to) if is_default => {
-            let target = to.rsplit('/').next().filter(|target| WITHOUT_SSHD.contains(target))?;
-            Some(format!("starts {target}, and that no sshd"))
+        Kind::File(text) if text.is_empty() => masks(),
+        Kind::Symlink(to) if to == "/dev/null" => masks(),
+        Kind::Symlink(to) if unit == "default.target" => {
+            let target = to.rsplit('/').next().unwrap_or_default();
+            let starts = || format!("starts {target}, and that no sshd");
+            let is_without = WITHOUT_SSHD.contains(&target);
+            let own = (!WITH_SSHD.contains(&target)).then_some(InPlace::Own(unit));
+            if is_without { Some(InPlace::NoSshd(starts())) } else { own }
         }
-        Kind::File(_) if is_default => None,
-        Kind::File(_) | Kind::Symlink(_) => {
-            Some(format!("stands in place of the {unit} of NixOS, as far as is known"))
-        }
+        Kind::File(_) | Kind::Symlink(_) => Some(InPlace::Own(unit)),
     }
 }
 
 /// What of a command line keeps everybody out. The last word that names a target counts.
-fn obstacle_of(line: &[&str]) -> Option<String> {
+fn obstacle_of(line: &[String]) -> Option<String> {
     let words = || line.iter().map(|word| word.replace(['"', '\''], ""));
     let masked = words().find(|word| word.strip_prefix("systemd.mask=").is_some_and(is_needed));
     if let Some(word) = masked {
@@ -158,6 +202,10 @@ fn is_needed(unit: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn lines(all: &[&str]) -> CommandLines {
+        CommandLines::of_lines(all.iter().map(|line| line.split(' ').map(str::to_owned).collect()))
+    }
+
     #[test]
     fn arguments_that_start_no_sshd_are_named() {
         for (line, word) in [
@@ -174,14 +222,13 @@ mod tests {
             ("single", "`single`"),
             ("rd.systemd.unit=rescue.target", ""),
         ] {
-            let words: Vec<&str> = line.split(' ').collect();
-            let found = LoginObstacles::default().with_lines(&[words]);
+            let found = LoginObstacles::default().with_lines(&lines(&[line]));
             let why = found.everybody().unwrap_or_default();
             assert!(why.contains(word) && why.is_empty() == word.is_empty(), "{line}: {why}");
         }
-        let some = LoginObstacles::default().with_lines(&[vec!["1"], vec!["quiet"]]);
+        let some = LoginObstacles::default().with_lines(&lines(&["1", "quiet"]));
         assert_eq!(some.everybody(), None, "an entry is left");
-        assert_eq!(LoginObstacles::default().with_lines(&[]).everybody(), None);
+        assert_eq!(LoginObstacles::default().with_lines(&lines(&[])).everybody(), None);
     }
 
     #[test]
@@ -189,7 +236,6 @@ mod tests {
         let unit = |name: &str| format!("{CONTROL}{name}");
         let null = |name: &str| Member::symlink(unit(name), "/dev/null");
         for (member, user, why) in [
-            (Member::file(unit("sshd.service"), 0o644, "[Service]\n"), "root", "stands in place"),
             (null("sshd.service"), "root", "masks sshd.service"),
             (Member::file(unit("multi-user.target"), 0o644, ""), "root", "masks multi-user.target"),
             (
@@ -206,6 +252,24 @@ mod tests {
             found.take(&member);
             let told = found.of(user).unwrap_or_default();
             assert!(told.contains(why) && told.is_empty() == why.is_empty(), "{member:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_unit_of_the_users_own_decides() {
+        let unit = |name: &str| format!("{CONTROL}{name}");
+        for (member, is_own) in [
+            (Member::file(unit("sshd.service"), 0o644, "[Service]\n"), true),
+            (Member::symlink(unit("sshd.service"), "/etc/mine.service"), true),
+            (Member::file(unit("default.target"), 0o644, "[Unit]\n"), true),
+            (Member::symlink(unit("default.target"), "mine.target"), true),
+            (Member::symlink(unit("default.target"), "multi-user.target"), false),
+            (Member::file(unit("sshd.service"), 0o644, ""), false),
+            (Member::file(unit("other.service"), 0o644, "[Service]\n"), false),
+        ] {
+            let mut found = LoginObstacles::default();
+            found.take(&member);
+            assert_eq!(found.own_unit().is_some(), is_own, "{member:?}");
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::iso::plan::{Plan, Step};
 use crate::output::file::FileAccess;
 use crate::recipe::edits::Edits;
 use crate::stamp::base_image::BaseImage;
+use crate::stamp::injected_facts::InjectedFacts;
 use crate::stamp::key_files::KeyFiles;
 use crate::stamp::manifest::blocks::{self, Blocks};
 use crate::stamp::manifest::{
@@ -68,6 +69,7 @@ pub struct MadeBefore {
 pub struct PlannedImage {
     pub(super) plan: Plan,
     pub(super) edits: Edits,
+    given: InjectedFacts,
     digest: Digest,
     manifest: Manifest,
     /// The base's digest, where it is known.
@@ -81,6 +83,11 @@ impl PlannedImage {
     /// What was asked for, with the manifest.
     pub fn edits(&self) -> &Edits {
         &self.edits
+    }
+
+    /// What is put in, and whom it lets in: what `inspect` finds in the image.
+    pub fn given(&self) -> &InjectedFacts {
+        &self.given
     }
 
     /// The digest of the edits.
@@ -237,6 +244,7 @@ impl<B: ReadAt> Making<'_, B> {
         }
         let (base, signer) = (self.options.sha256, self.options.signer.clone());
         Ok(PlannedImage {
+            given: self.base.given(&self.edits)?,
             plan,
             edits: self.edits,
             digest,

@@ -170,7 +170,7 @@ impl Args {
         stays.check(stamping.gone())?;
         edited.check_place()?;
         let stamping = stamping.in_place(stays.everything);
-        let known = known.map(|known| known.of_edits(stamping.planned().edits()));
+        let known = known.map(|known| known.of_given(stamping.planned().given()));
         let is_same = stays.everything && !is_of_records && stamping.changes_nothing()?;
         if self.dry_run {
             let known = known.as_ref().map(KnownHosts::dry_run).unwrap_or_default();

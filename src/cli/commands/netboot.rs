@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use remaster::boot::command_lines::CommandLines;
 use remaster::error::{Material, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::Customization;
@@ -17,7 +18,7 @@ use remaster::recipe::edits::Edits;
 use remaster::recipe::{OF_CHOICES, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::injected_facts::{self, InjectedFacts};
+use remaster::stamp::injected_facts::InjectedFacts;
 use remaster::stamp::privacy::Privacy;
 use remaster::units::format_bytes;
 
@@ -76,7 +77,7 @@ impl Args {
     /// Writes the files that were made of another one, and tells of them.
     fn finish(
         &self,
-        (mut made, edits, put_in): Built<'_>,
+        (mut made, given, put_in): Built<'_>,
         of: &Path,
         (asked, known): (Option<&Asked>, Option<&KnownHosts>),
         files: &mut RunFiles,
@@ -96,8 +97,8 @@ impl Args {
         publish(beside.into_iter().collect()).map_err(|fault| fault.but(is_there()))?;
         printer::say(&self.summary(&made, privacy, &put_in));
         if let Some(known) = known {
-            let known = match &edits {
-                Some(edits) => known.clone().of_edits(edits),
+            let known = match &given {
+                Some(given) => known.clone().of_given(given),
                 None => known.clone(),
             };
             printer::say(&known.summary());
@@ -149,11 +150,16 @@ impl Args {
 type Asked = (Recipe, Customization);
 
 /// The files, what is put in, and that in words, a line each.
-type Built<'f> = (Netboot<&'f ImageFile>, Option<Edits>, String);
+type Built<'f> = (Netboot<&'f ImageFile>, Option<InjectedFacts>, String);
 
 /// Whether others may not read a file.
 fn is_closed(path: &Path) -> bool {
     fs::metadata(path).map_or(true, |about| about.permissions().mode() & 0o004 == 0)
+}
+
+/// What is put in, where the kernel starts with the command line of what was made.
+fn given(edits: &Edits, made: &Netboot<&ImageFile>) -> InjectedFacts {
+    InjectedFacts::from_edits(edits, &CommandLines::of_lines([made.arguments.clone()]))
 }
 
 fn of_installer<'f>(file: &'f ImageFile, asked: Option<&Asked>, args: &Args) -> Result<Built<'f>> {
@@ -173,25 +179,25 @@ fn of_base<'f>(
     let edits = customization.edits(&base.facts())?;
     base.look_up(&edits)?.iter().for_each(|note| printer::note(note));
     let before = base.injected_facts()?.map(InjectedFacts::without_menus);
-    let gone = injected_facts::removed(before.as_ref(), &edits, args.edit.no_key)?;
     let made = installer::build(base, Some(&edits))?;
+    let given = given(&edits, &made);
+    let gone = job::taken_from(before.as_ref(), (&edits, &given), args.edit.no_key)?;
     summary::tell_taken_out(&gone);
-    for line in injected_facts::opened(before.as_ref(), &edits) {
-        printer::note(&line);
-    }
-    let shown = summary::put_in_shown(customization, &edits, recipe);
-    Ok((made, Some(edits), shown))
+    let shown = summary::put_in_shown(customization, &given, recipe);
+    Ok((made, Some(given), shown))
 }
 
 fn of_tree<'f>(tree: Tree<&'f ImageFile>, asked: Option<&Asked>, args: &Args) -> Result<Built<'f>> {
     let Some((recipe, customization)) = asked else {
         return Ok((tree.netboot(None)?, None, String::new()));
     };
-    let (edits, gone) = job::tree_edits(customization, &tree, args.edit.no_key)?;
+    let (edits, before) = (job::tree_edits(customization, &tree)?, tree.injected_facts());
     let made = tree.netboot(Some(&edits))?;
+    let given = given(&edits, &made);
+    let gone = job::taken_from(Some(&before), (&edits, &given), args.edit.no_key)?;
     summary::tell_taken_out(&gone);
-    let shown = summary::put_in_tree_shown(customization, &edits, recipe);
-    Ok((made, Some(edits), shown))
+    let shown = summary::put_in_tree_shown(customization, &given, recipe);
+    Ok((made, Some(given), shown))
 }
 
 pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {

@@ -417,15 +417,19 @@ impl Run<'_> {
         let expected = ExpectedImage { recipe_id, inputs, base: &self.about_base, digests };
         let (job, kept) = self.job(template, &name, &expected)?;
         notes.extend(batch.base.look_up(job.image.edits())?);
-        notes.extend(injected_facts::opened(batch.before, job.image.edits()));
+        notes.extend(injected_facts::opened(batch.before, job.image.given()));
         notes.extend(batch.base.menus_without(job.image.edits()));
-        let given = InjectedFacts::from_edits(job.image.edits());
+        let given = job.image.given();
         notes.extend(given.not_understood().map(|note| format!("not understood: {note}")));
         if !given.lets_in() {
             notes.push(format!("nobody can log in over ssh, {}", given.why_nobody()));
         }
         let alone = |why| format!("root alone can log in over ssh, as {why}");
         notes.extend(given.why_root_alone().map(alone));
+        let nobody = |why| format!("nobody can log in over ssh {why}");
+        notes.extend(given.why_not_by_itself().map(nobody));
+        let depends = |what| format!("people can log in over ssh only if {what}");
+        notes.extend(given.depends_on().map(depends));
         let content = manifest::content_id(batch.sha256, job.image.digest());
         let done = MadeImage {
             name: user.name.clone(),
@@ -522,7 +526,8 @@ impl Run<'_> {
     fn made(&self, customization: &Customization, options: &ManifestOptions) -> Result<Job<'_>> {
         let batch = self.batch;
         let image = batch.base.customize(customization, options)?;
-        let gone = injected_facts::removed(batch.before, image.edits(), batch.no_key)?;
+        let gone =
+            injected_facts::removed(batch.before, (image.edits(), image.given()), batch.no_key)?;
         let packed = match batch.form {
             Form::Image => Vec::new(),
             Form::Patch | Form::Oci => patch::pack(&image.patch(batch.sha256)?)?,

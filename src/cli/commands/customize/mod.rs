@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     let progress = Destination::meter(output.as_ref())?;
     let asked = (recipe, customization);
     let stamping = StampJob::plan(&file, asked, &args.inside, args.edit.no_key, &progress)?;
-    let known = known.map(|known| known.of_edits(stamping.planned().edits()));
+    let known = known.map(|known| known.of_given(stamping.planned().given()));
     if args.dry_run {
         let beside = args.beside.dry_run(stamping.planned())?;
         let known = known.as_ref().map(KnownHosts::dry_run).unwrap_or_default();

@@ -13,7 +13,7 @@ use remaster::output::{Outgoing, stream};
 use remaster::place;
 use remaster::progress::Progress;
 use remaster::recipe::{OF_CHOICES, OF_VOLUMES, Recipe};
-use remaster::stamp::injected_facts::Fact;
+use remaster::stamp::injected_facts::{Fact, InjectedFacts};
 use remaster::units::format_bytes;
 
 use super::args::{Args, Form};
@@ -38,14 +38,16 @@ pub(crate) fn write(
     }
     let at_fault = |fault: Error| fault.in_file(Material::Tree, file.name());
     let tree = Tree::of_archive(file).map_err(at_fault)?;
-    let (edits, gone) = job::tree_edits(customization, &tree, args.edit.no_key)?;
-    let known = known.map(|known| known.of_edits(&edits));
-    let known = known.as_ref();
+    let (edits, before) = (job::tree_edits(customization, &tree)?, tree.injected_facts());
     let archive = tree.archive(&edits).map_err(at_fault)?;
+    let given = InjectedFacts::from_edits(&edits, &archive.lines);
+    let gone = job::taken_from(Some(&before), (&edits, &given), args.edit.no_key)?;
+    let known = known.map(|known| known.of_given(&given));
+    let known = known.as_ref();
     let image = archive.outgoing();
     let changed = archive.changed();
     let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
-    let mut summary = put_in_tree_shown(customization, &edits, recipe);
+    let mut summary = put_in_tree_shown(customization, &given, recipe);
     if let Some(does) = &archive.credential {
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }

@@ -249,7 +249,7 @@ fn stamp_and_write(args: &Args, to: &TargetArgs, files: &mut RunFiles) -> Result
     let known = known_hosts(args, &customization, to, files)?;
     let (asked, inside) = ((recipe, customization), ManifestArgs::default());
     let stamping = StampJob::plan(&file, asked, &inside, args.edit.no_key, &hashing(args))?;
-    let known = known.map(|known| known.of_edits(stamping.planned().edits()));
+    let known = known.map(|known| known.of_given(stamping.planned().given()));
     let FinishedJob { image, summary, gone, .. } = stamping.compose()?;
     if args.to.disks.json {
         outcome::tell_taken_out(&gone);
