@@ -18,6 +18,9 @@ const OWNER_FOLDER: u32 = 0o700;
 /// Permission bits of everyone else.
 const OTHERS: u32 = 0o077;
 
+/// The permission of all others to read.
+const READ_BY_OTHERS: u32 = 0o004;
+
 /// Closes a file, which messages call `name`, to everyone but its owner.
 ///
 /// # Errors
@@ -39,6 +42,11 @@ pub(crate) fn close_folder(path: &Path) -> Result<()> {
 /// Whether nobody but its owner reads a file or looks into a folder.
 pub(crate) fn is_closed(about: &Metadata) -> bool {
     about.permissions().mode() & OTHERS == 0
+}
+
+/// Whether others than owner and group are kept from reading a file. A device's mode says nothing of what is on it.
+pub(crate) fn is_closed_to_others(about: &Metadata) -> bool {
+    about.is_file() && about.permissions().mode() & READ_BY_OTHERS == 0
 }
 
 /// What a filesystem that sets no modes says of it does not count, where no secret depends on it. Others ignore the call.

@@ -39,7 +39,7 @@ impl CommandLines {
         Ok(Self::of_menus(&changed.collect::<Vec<_>>()))
     }
 
-    /// Those that are no entries of a menu.
+    /// Those of which no menu tells.
     pub fn of_lines(lines: impl IntoIterator<Item = Vec<String>>) -> Self {
         Self { all: lines.into_iter().collect(), by_itself: Vec::new() }
     }

@@ -195,7 +195,7 @@ impl Destination {
         };
         let shared = (how == Some(CopyMethod::Cloned)).then_some("sharing the base's blocks");
         let about: Vec<&str> = [size.as_str()].into_iter().chain(shared).collect();
-        let wrote = wrote(file, &about, image.is_private().into());
+        let wrote = wrote(file, &about, image.privacy());
         if !printer::is_terminal() {
             return wrote;
         }
@@ -259,17 +259,20 @@ pub(crate) fn mode_note(privacy: Privacy) -> Option<&'static str> {
         Privacy::Public => None,
         Privacy::Private => Some("mode 0600: it holds secrets"),
         Privacy::Unknown => Some("mode 0600: what was put in cannot be read, and may be secret"),
-        Privacy::Closed => Some("mode 0600, like the file that it was made from"),
+        Privacy::Closed => Some("mode 0600, as others may not read the file that it was made from"),
     }
 }
 
-/// The same of several files that hold secrets.
-pub(crate) fn mode_note_of(files: usize) -> Option<String> {
-    match files {
+/// The same of several files: of those that hold secrets, and of those whose base is closed to others.
+pub(crate) fn mode_notes_of(private: usize, closed: usize) -> Vec<String> {
+    let note = |files, one: &str, several: &str| match files {
         0 => None,
-        1 => Some("mode 0600, as it holds secrets: 1 image".to_owned()),
-        files => Some(format!("mode 0600, as they hold secrets: {files} images")),
-    }
+        1 => Some(format!("mode 0600, as {one}: 1 image")),
+        files => Some(format!("mode 0600, as {several}: {files} images")),
+    };
+    let base = "others may not read the base";
+    let notes = [note(private, "it holds secrets", "they hold secrets"), note(closed, base, base)];
+    notes.into_iter().flatten().collect()
 }
 
 /// Tells that a file was written, what there is to say about it, who may read it, and whether it is on the disk.

@@ -19,6 +19,7 @@ use remaster::stamp::planned_image::PlannedImage;
 use remaster::stamp::stamped_image::StampedImage;
 use remaster::units::format_bytes;
 
+use super::destination::mode_note;
 use super::printer;
 use super::record::ManifestArgs;
 use super::summary::{host_keys_shown, put_in_shown, record_gone, records_shown, taken_out};
@@ -182,8 +183,11 @@ impl<'a> StampJob<'a> {
         text.push_str(&self.told());
         text.push_str(&self.credential());
         text.push_str(&host_keys_shown(&self.customization));
-        if self.made.is_private() {
+        let privacy = self.made.privacy();
+        if privacy.holds_secrets() {
             text.push_str("the image will hold secrets: mode 0600\n");
+        } else if let Some(mode) = mode_note(privacy).filter(|_| !self.in_place) {
+            let _ = writeln!(text, "the image will have {mode}");
         }
         for Step { what, bytes } in self.made.steps() {
             let _ = writeln!(text, "would {what} ({})", format_bytes(*bytes));

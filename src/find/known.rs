@@ -114,10 +114,33 @@ mod tests {
         let Ok(found) = found else { panic!("{found:?}") };
         assert_eq!((found.alias.as_str(), found.scan_type()), ("nixos-1", "ed25519"));
         assert_eq!(found.names().collect::<Vec<_>>(), ["nixos-1", "b"]);
-        for bad in
-            ["", "a", "|1|x= k v", "@revoked a b c", "-oX ssh-ed25519 AAAA", "a ssh-ed25519 AA"]
-        {
-            assert!(parse(bad).is_err(), "{bad}");
+        for (bad, why) in [
+            ("", "not a line"),
+            ("a", "not a line"),
+            ("a ssh-ed25519", "not a line"),
+            ("|1|x= k v", "hashed"),
+            ("@revoked a b c", "marked"),
+            ("@cert-authority * ssh-ed25519 AAAA", "marked"),
+            ("-oX ssh-ed25519 AAAA", "pattern"),
+            ("* ssh-ed25519 AAAA", "pattern"),
+            ("!a ssh-ed25519 AAAA", "pattern"),
+            ("nixos-? ssh-ed25519 AAAA", "pattern"),
+            (",a ssh-ed25519 AAAA", "pattern"),
+            ("a ssh-ed25519 AA", "no public key"),
+            ("a 1024 35 1234567", "no public key"),
+        ] {
+            let told = parse(bad).unwrap_err();
+            assert!(told.contains(why), "{bad}: {told}");
+        }
+        // Names that no ssh command can be given do not hide the others.
+        for (names, all) in [
+            ("box,*.lan,|1|x=", vec!["box"]),
+            ("[192.0.2.1]:2222", Vec::new()),
+            ("192.0.2.1,[box]:22,fe80::1", vec!["192.0.2.1", "fe80::1"]),
+        ] {
+            let found = parse(&format!("{names} {KEY}"));
+            let found = found.as_ref().map(|found| found.names().collect::<Vec<_>>());
+            assert_eq!(found.unwrap_or_default(), all, "{names}");
         }
     }
 }

@@ -10,7 +10,7 @@ use super::medium::{Medium, beyond_image, flush, read_full, write_all};
 use super::options::Verify;
 use super::ranges::{joined, total};
 use super::verify::{Findings, compare};
-use super::writer::Writer;
+use super::writer::{Writer, Written};
 use super::zeros::Zeros;
 use crate::checked;
 use crate::error::{Error, Result};
@@ -89,11 +89,10 @@ pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layou
     }
     write_changes(writer, image, layout, &changes)?;
     writer.report.write_time = start.elapsed();
-    let checked: &[ByteRange] =
-        if writer.options.verify == Verify::Off { &[] } else { &changes.rest };
+    let written = Written { ranges: &changes.rest, zeros: &changes.cleared };
     let taken = descriptors(layout)?.into_iter();
     let head = joined(taken.chain(changes.head.iter().copied()).collect());
-    writer.check_and_close(Expected::Whole(image), checked, layout, &head)
+    writer.check_and_close(Expected::Whole(image), written, layout, &head)
 }
 
 /// Compares what has to be compared.

@@ -13,7 +13,7 @@ use super::layout::Layout;
 use super::medium::{Medium, flush};
 use super::options::Options;
 use super::report::Report;
-use super::writer::{ReadBack, Writer};
+use super::writer::{ReadBack, Writer, Written};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::fat32::{Blank, Label};
@@ -71,7 +71,8 @@ pub fn format(medium: &dyn Medium, what: Format, progress: &dyn Progress) -> Res
     writer.report.write_time = start.elapsed();
     let ranges = [Some(written), end(size, written)?].into_iter().flatten();
     let ranges: Vec<ByteRange> = ranges.collect();
-    writer.check_and_close(Expected::Whole(image), &ranges, &layout, &[])?;
+    let written = Written { ranges: &ranges, zeros: &[] };
+    writer.check_and_close(Expected::Whole(image), written, &layout, &[])?;
     Ok(writer.report)
 }
 

@@ -21,7 +21,7 @@ use super::medium::{Medium, failed, flush, read_full};
 use super::options::Options;
 use super::ranges::{joined, total, without};
 use super::report::Report;
-use super::writer::{ReadBack, Writer};
+use super::writer::{ReadBack, Writer, Written};
 use super::zeros::Zeros;
 use crate::checked;
 use crate::error::{Advice, Error, Result};
@@ -95,7 +95,8 @@ pub fn put_back(
         back.mark(&last)?;
         back.wipe(what.undo.as_slice())?;
         flush(medium)?;
-        back.writer.check_and_close(Expected::Whole(what.base), &[], &layout, &[])?;
+        let written = Written { ranges: &[], zeros: &[] };
+        back.writer.check_and_close(Expected::Whole(what.base), written, &layout, &[])?;
     }
     back.writer.report.verify_time =
         Some(start.elapsed().saturating_sub(back.writer.report.write_time));

@@ -26,7 +26,8 @@ use super::probe::{Marked, probe};
 use super::ranges::{total, without};
 use super::report::Report;
 use super::verify::{Findings, compare};
-use super::writer::{ReadBack, Writer};
+use super::writer::{ReadBack, Writer, Written};
+use super::zeros::Zeros;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
@@ -80,7 +81,9 @@ impl<'a> Writer<'a> {
         let used = u64_len(layout.head()?);
         let last =
             checked::between(FIRST_BLOCK.min(used), used, "the head behind its first block")?;
-        self.check_and_close(meant, &ranges, &layout, &[last])?;
+        let zeros = &self.cleared(size, &layout)?;
+        let written = Written { ranges: &ranges, zeros };
+        self.check_and_close(meant, written, &layout, &[last])?;
         Ok(self.report)
     }
 
@@ -271,12 +274,12 @@ impl<'a> Writer<'a> {
         self.options.changed.iter().filter_map(|range| aligned(range).transpose()).collect()
     }
 
-    /// Reads back `ranges`, and if they are right, writes what is in `head` of the first mebibyte,
+    /// Reads back what is `written`, and if that is right, writes what is in `head` of the first mebibyte,
     /// then its first block, and reads that back as well.
     pub(super) fn check_and_close(
         &mut self,
         meant: Expected<'_>,
-        ranges: &[ByteRange],
+        written: Written<'_>,
         layout: &Layout,
         head: &[ByteRange],
     ) -> Result<()> {
@@ -286,9 +289,12 @@ impl<'a> Writer<'a> {
             let first = u64_len(layout.head_of(self.report.size)?);
             let tail = layout.tail();
             let last = tail.as_ref().map(Placed::range).transpose()?.map_or(0, ByteRange::size);
-            let parts = checked::sum(total(ranges)?, first, "what is compared")?;
+            let whole =
+                checked::sum(total(written.ranges)?, total(written.zeros)?, "what is read")?;
+            let parts = checked::sum(whole, first, "what is compared")?;
             self.progress.begin("verify", checked::sum(parts, last, "what is compared")?);
-            self.check(meant, ranges)?;
+            self.check(meant, written.ranges)?;
+            self.check(Expected::Whole(&Zeros), written.zeros)?;
             if let Some(tail) = tail {
                 self.check_placed(&tail)?;
             }

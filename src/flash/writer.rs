@@ -7,6 +7,7 @@ use super::options::Options;
 use super::report::Report;
 use crate::image::ReadAt;
 use crate::progress::Progress;
+use crate::units::ByteRange;
 
 /// One medium and what it hears.
 pub(super) struct Writer<'a> {
@@ -23,4 +24,13 @@ pub(super) struct Writer<'a> {
 pub(super) enum ReadBack<'a> {
     Whole(&'a dyn ReadAt),
     Stream(&'a Reopen<'a>),
+}
+
+/// What was written but for the first mebibyte and a backup GPT, and is to be read back.
+#[derive(Clone, Copy)]
+pub(super) struct Written<'a> {
+    /// Bytes of the image, where the image has them.
+    pub(super) ranges: &'a [ByteRange],
+    /// Bytes of the medium that were cleared.
+    pub(super) zeros: &'a [ByteRange],
 }

@@ -377,4 +377,24 @@ mod tests {
         assert_eq!(join(vec![0; 512]).unwrap().usable(), (34, 97));
         assert!(join(vec![1; 512]).is_err());
     }
+    #[test]
+    fn the_last_usable_block_stands_right_before_the_entries_of_the_backup() {
+        for (entries, block, backup, last) in [
+            (128, 512, 99, Some(66)),
+            (4, 512, 99, Some(97)),
+            (128, 4096, 99, Some(94)),
+            (4, 4096, 99, Some(97)),
+            (128, 512, 33, Some(0)),
+            (128, 512, 32, None),
+            (128, 512, 0, None),
+        ] {
+            let mut header = header();
+            header.number_of_partition_entries.set(entries);
+            header.alternate_lba = lba(backup);
+            let gpt = Gpt { header, array: vec![0; usize_of(u64::from(entries) * 128)], block };
+            assert_eq!(gpt.last_before_backup(), last, "{entries} {block} {backup}");
+        }
+        let (table, _) = tables();
+        assert_eq!(table.last_before_backup(), Some(table.usable().1));
+    }
 }

@@ -17,10 +17,10 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use sha2::{Digest, Sha256};
-
+use crate::access;
 use crate::error::{Advice, Error, Result};
 use crate::file_state::FileState;
+use crate::progress::Silent;
 use crate::units::{ByteRange, u64_len, usize_of};
 
 /// Bytes that can be read at any offset, by several threads at once.
@@ -37,6 +37,11 @@ pub trait ReadAt: Sync {
     /// # Errors
     /// [`Error::Changed`] if it does not.
     fn check_unchanged(&self) -> Result<()>;
+
+    /// Whether the bytes come out of a file that others may not read: what is made of them is kept from others, too.
+    fn is_closed(&self) -> bool {
+        false
+    }
 
     /// Returns `found` if the bytes did not change while it was read. A fault found in changing bytes is not the image's
     /// either.
@@ -88,6 +93,10 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
     fn check_unchanged(&self) -> Result<()> {
         (**self).check_unchanged()
     }
+
+    fn is_closed(&self) -> bool {
+        (**self).is_closed()
+    }
 }
 
 impl ReadAt for [u8] {
@@ -137,6 +146,8 @@ pub struct ImageFile {
     sha256: OnceLock<[u8; 32]>,
     /// Whether these are bytes that came out of the file at the path.
     is_unpacked: bool,
+    /// Whether others may not read the file at the path.
+    is_closed: bool,
 }
 
 impl ImageFile {
@@ -156,7 +167,8 @@ impl ImageFile {
             return Err(not_an_image(path, kind));
         }
         let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
-        Ok(Self { size, ..Self::from_metadata(file, path.to_owned(), &about) })
+        let is_closed = access::is_closed_to_others(&about);
+        Ok(Self { size, is_closed, ..Self::from_metadata(file, path.to_owned(), &about) })
     }
 
     /// Builds it from an open file and its metadata.
@@ -169,6 +181,7 @@ impl ImageFile {
             identity: (about.dev(), about.ino()),
             sha256: OnceLock::new(),
             is_unpacked: false,
+            is_closed: false,
         }
     }
 
@@ -193,20 +206,13 @@ impl ImageFile {
 
     /// SHA-256 of all of it, which is read for that once.
     pub fn digest(&self) -> Result<[u8; 32]> {
-        const CHUNK: u64 = 1 << 20;
         if let Some(known) = self.sha256() {
             return Ok(known);
         }
-        let mut sum = Sha256::new();
-        let mut done = 0;
-        while let Some(left) = ByteRange::between(done, self.size).filter(|left| !left.is_empty()) {
-            let next = ByteRange::new(done, left.size().min(CHUNK));
-            let next = next.ok_or_else(|| past_64_bits(done))?;
-            sum.update(self.read_range("a file to put in", next, CHUNK)?);
-            done = next.end();
-        }
+        let whole = ByteRange::up_to(self.size);
+        let sum = digest::of_range(self, "a file to put in", whole, &Silent)?;
         self.check_unchanged()?;
-        Ok(*self.sha256.get_or_init(|| sum.finalize().into()))
+        Ok(*self.sha256.get_or_init(|| sum))
     }
 
     /// Whether a file is the one at the path: if the image is packed, the packed one.
@@ -326,5 +332,9 @@ impl ReadAt for ImageFile {
             Some(state) => state.check(&self.file, &self.path),
             None => Ok(()),
         }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed
     }
 }

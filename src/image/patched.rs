@@ -258,6 +258,10 @@ impl<B: ReadAt> ReadAt for PatchedImage<B> {
             Source::Bytes(_) | Source::Base(_) | Source::Zeros => Ok(()),
         })
     }
+
+    fn is_closed(&self) -> bool {
+        self.base.is_closed()
+    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::Platform;
 use crate::iso::survey::loaders;
 use crate::iso::survey::nixos::initrd_place;
+use crate::progress::Progress;
 use crate::stamp::injected_facts::InjectedFacts;
 use crate::stamp::manifest::BaseFacts;
 use crate::stamp::manifest::found;
@@ -32,7 +33,7 @@ use crate::units::DISK_BLOCK;
 
 impl Report {
     /// Looks at an ISO.
-    pub(super) fn of_iso<I: ReadAt>(image: &I) -> Result<Self> {
+    pub(super) fn of_iso<I: ReadAt>(image: &I, progress: &dyn Progress) -> Result<Self> {
         let base = IsoBase::open(image)?;
         let now = if base.stamped.is_some() { Survey::read(image)? } else { base.survey.clone() };
         let known = Initrds::read(&base)?;
@@ -41,8 +42,8 @@ impl Report {
             Initrds::Unknown(_) => unknown_initrds(&base.survey)?,
         };
         let stamped = base.stamped.as_ref();
-        let changed =
-            stamped.map_or(Ok(Vec::new()), |it| attached::changed(image, &it.attached))?;
+        let changed = |it: &Stamped| attached::changed(image, &it.attached, progress);
+        let changed = stamped.map_or(Ok(Vec::new()), changed)?;
         let mut checks = checks::check_survey(&now)?;
         checks.extend(known.check().filter(|_| stamped.is_none()));
         checks.extend(check_stamped(image, &base, &now, (known, &changed))?);

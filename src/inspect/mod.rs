@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::image::ReadAt;
 pub use crate::image::check::Check;
 use crate::image::file_type::{self, BaseKind};
+use crate::progress::{Progress, Silent};
 pub use crate::stamp::injected_facts::SomeEntries;
 use crate::stamp::manifest::found;
 pub use injected::{host_keys, keys};
@@ -310,9 +311,14 @@ pub struct File {
 impl Report {
     /// Looks at an image.
     pub fn read<I: ReadAt>(image: &I) -> Result<Self> {
+        Self::read_with(image, &Silent)
+    }
+
+    /// The same for somebody who waits: large files on the volume are read whole.
+    pub fn read_with<I: ReadAt>(image: &I, progress: &dyn Progress) -> Result<Self> {
         let read = file_type::base_kind(image).and_then(|kind| match kind {
             BaseKind::Disk => Self::of_raw(image),
-            BaseKind::Iso => Self::of_iso(image),
+            BaseKind::Iso => Self::of_iso(image, progress),
         });
         image.if_unchanged(read.map(|report| report.with_manifest(image)))
     }

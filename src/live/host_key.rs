@@ -179,6 +179,19 @@ impl HostKeys {
     }
 
     /// The text of a `known_hosts` file (`sshd(8)`, `SSH_KNOWN_HOSTS FILE FORMAT`).
+    /// Whether a text is such a file of this machine, with whatever keys, or of one with a name made of its keys.
+    pub(crate) fn is_known_hosts(&self, text: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(text) else { return false };
+        let lines: Option<Vec<_>> = text.lines().map(|line| line.split_once(' ')).collect();
+        let Some(lines) = lines.filter(|lines| !lines.is_empty()) else { return false };
+        let made = lines.first().map(|(_, first)| alias_of(first)).unwrap_or_default();
+        lines.iter().all(|(name, key)| {
+            let is_named = *name == self.alias || *name == made;
+            is_named && ssh_key::PublicKey::from_openssh(key).is_ok()
+        })
+    }
+
+    /// The lines of `known_hosts` by which clients know the machine.
     pub fn known_hosts(&self) -> String {
         let mut text = String::new();
         for key in &self.keys {
@@ -235,6 +248,11 @@ fn alias(hostname: Option<&str>, keys: &[HostKey]) -> String {
         return name.to_owned();
     }
     let first = keys.first().map(|key| key.public.as_str()).unwrap_or_default();
+    alias_of(first)
+}
+
+/// The name that is made of a first key.
+fn alias_of(first: &str) -> String {
     let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(first));
     format!("nixos-{}", hex::digits(&[a, b, c, d]))
 }

@@ -186,17 +186,12 @@ pub struct Netboot<B>(ComposedNetboot<B>);
 impl<B: ReadAt> Netboot<B> {
     /// The kernel for a way out: it is as published.
     pub fn kernel_outgoing(&self) -> Outgoing<'_, B> {
-        Outgoing::new(&self.kernel, false)
+        Outgoing::published(&self.kernel)
     }
 
     /// The initrd for a way out.
     pub fn initrd_outgoing(&self) -> Outgoing<'_, B> {
         Outgoing::new(&self.initrd, self.private)
-    }
-
-    /// Makes it private, whatever is in it.
-    pub fn close(&mut self) {
-        self.0.private = true;
     }
 }
 

@@ -288,6 +288,11 @@ pub fn is_kept_from_others(path: &Path) -> Result<bool> {
     Ok(access::is_closed(&about))
 }
 
+/// Whether others may not read a file: what is made of it is kept from others, too.
+pub fn is_closed_to_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| access::is_closed_to_others(&about))
+}
+
 /// Whether a name is that of a packed tar archive.
 fn is_packed_tar(path: &Path) -> bool {
     let below = path.file_stem().map(Path::new).and_then(Path::extension);

@@ -132,13 +132,13 @@ impl InPlaceEdit {
     ) -> Result<Option<u64>> {
         let image = outgoing.image();
         let place = Output::of_bytes(&journal::path_beside(&self.path), OverwritePolicy::Refuse)?;
-        let is_private = outgoing.is_private();
+        let is_private = outgoing.privacy().holds_secrets();
         let readers = if is_private { FileAccess::Owner } else { FileAccess::OwnerIfPossible };
         let draft = place.draft(readers)?;
         let bytes = self.record(&draft, image, progress)?;
         image.check_unchanged()?;
         if bytes == 0 && self.size()? == image.size() {
-            if outgoing.is_private() {
+            if outgoing.privacy().holds_secrets() {
                 self.keep_from_others()?;
             }
             return Ok(None);
@@ -150,7 +150,8 @@ impl InPlaceEdit {
         let written = written.map_err(Error::io("open the journal of an edit"))?;
         self.reserve(&written)?;
         // Before the first byte of a secret is in it, and only if there is room for the edit.
-        let closed = if outgoing.is_private() { self.keep_from_others() } else { Ok(()) };
+        let closed =
+            if outgoing.privacy().holds_secrets() { self.keep_from_others() } else { Ok(()) };
         let published = || place.publish(draft).map_err(|fault| place.not_written(fault));
         let begun = closed.and_then(|()| published()).and_then(|()| self.begin(&place));
         begun.inspect_err(|_| self.give_back_room())?;

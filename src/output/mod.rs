@@ -6,8 +6,10 @@ mod fill;
 pub mod in_place;
 pub(crate) mod naming;
 mod outgoing;
+mod privacy;
 mod reserve;
 pub mod stream;
 mod temp_file;
 
 pub use outgoing::Outgoing;
+pub use privacy::Privacy;

@@ -2,6 +2,7 @@
 
 use crate::image::ReadAt;
 use crate::image::patched::PatchedImage;
+use crate::output::Privacy;
 use crate::output::file::FileAccess;
 
 /// An image on its way out. Only this library makes one, so that nothing is written that was not verified or whose
@@ -9,12 +10,18 @@ use crate::output::file::FileAccess;
 #[derive(Debug)]
 pub struct Outgoing<'a, B> {
     image: &'a PatchedImage<B>,
-    private: bool,
+    privacy: Privacy,
 }
 
 impl<'a, B: ReadAt> Outgoing<'a, B> {
+    /// One that holds secrets, or is made of a file that others may not read, is for its owner.
     pub(crate) fn new(image: &'a PatchedImage<B>, private: bool) -> Self {
-        Self { image, private }
+        Self { image, privacy: Privacy::from(private).of_closed(image.is_closed()) }
+    }
+
+    /// What everyone may know, as it is published.
+    pub(crate) fn published(image: &'a PatchedImage<B>) -> Self {
+        Self { image, privacy: Privacy::Public }
     }
 
     /// Its bytes.
@@ -22,14 +29,14 @@ impl<'a, B: ReadAt> Outgoing<'a, B> {
         self.image
     }
 
-    /// Whether it holds what others must not know.
-    pub fn is_private(&self) -> bool {
-        self.private
+    /// Who may read it, and why.
+    pub fn privacy(&self) -> Privacy {
+        self.privacy
     }
 
     /// Who may read a file with it.
     pub fn readers(&self) -> FileAccess {
-        FileAccess::new(self.private)
+        FileAccess::new(self.privacy.is_private())
     }
 }
 

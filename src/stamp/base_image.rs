@@ -23,9 +23,8 @@ use crate::iso::plan::Plan;
 use crate::iso::survey::Survey;
 use crate::iso::survey::console::Console;
 use crate::live::{self, Facts};
-use crate::output::Outgoing;
+use crate::output::{Outgoing, Privacy};
 use crate::recipe::edits::Edits;
-use crate::stamp::injected_facts::InjectedFacts;
 
 /// The store of an installer.
 const STORE: &str = "/nix-store.squashfs";
@@ -110,7 +109,7 @@ impl<B: ReadAt> BaseImage<B> {
         }
     }
 
-    /// The same for a way out: everyone may know what is published.
+    /// The same for a way out.
     pub fn outgoing(&self) -> Outgoing<'_, B> {
         Outgoing::new(self.original(), false)
     }
@@ -218,14 +217,13 @@ impl<B: ReadAt> BaseImage<B> {
         menu::half_named(self.configs(), &edits.boot)
     }
 
-    /// What edits put into it, and whom they let in.
-    pub(super) fn given(&self, edits: &Edits) -> Result<InjectedFacts> {
+    /// The command lines as edits make them.
+    pub(super) fn command_lines(&self, edits: &Edits) -> Result<CommandLines> {
         let boot = match &self.kind {
             Kind::Iso(_) => edits.boot.clone(),
             Kind::Disk(_) => disk_plan::boot(edits),
         };
-        let lines = CommandLines::of_changed(self.configs(), &self.label(), &boot)?;
-        Ok(InjectedFacts::from_edits(edits, &lines))
+        CommandLines::of_changed(self.configs(), &self.label(), &boot)
     }
 
     /// The menus of the original.
@@ -328,8 +326,12 @@ impl<B: ReadAt> Original<B> {
         }
     }
 
-    /// The same for a way out: everyone may know what is published.
-    pub fn outgoing(&self) -> Outgoing<'_, B> {
+    /// The same for a way out, where this is known of the stamped image: what closed that for its secrets does not close
+    /// the original, which is published.
+    pub fn outgoing(&self, stamped: Privacy) -> Outgoing<'_, B> {
+        if stamped.holds_secrets() {
+            return Outgoing::published(self.image());
+        }
         Outgoing::new(self.image(), false)
     }
 

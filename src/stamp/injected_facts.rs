@@ -23,6 +23,7 @@ use crate::iso::injected::IsoBase;
 use crate::iso::survey::Survey;
 use crate::keys::{KEY_FILES, Login, Logins};
 use crate::live;
+use crate::progress::Silent;
 use crate::recipe::edits::{Boot, Edits, InjectMethod, Purpose, Spanned};
 use crate::recipe::{DIGESTS, OF_RECORDS, SIGN};
 use crate::stamp::base_image::BaseImage;
@@ -778,7 +779,7 @@ fn is_private_host_key(path: &str) -> bool {
 
 /// What a squashfs is known by that has no id in its name: that of its bytes, or else its size.
 fn id_at<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> String {
-    attached::id(image, path, at).unwrap_or_else(|_| format!("of {} bytes", at.size()))
+    attached::id(image, path, at, &Silent).unwrap_or_else(|_| format!("of {} bytes", at.size()))
 }
 
 /// What of an earlier stamping edits do not give again; nothing if there was none.

@@ -29,6 +29,9 @@ pub(crate) const PATCH_LAYER: &str = "application/vnd.remaster.patch.v1";
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// The file that lists the images of a layout.
+const INDEX: &str = "index.json";
+
 /// The version of a layout (image-spec v1.1, "oci-layout file").
 const VERSION: &str = "1.0.0";
 
@@ -54,7 +57,8 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Layout {
     folder: PathBuf,
-    entries: BTreeMap<String, Entry>,
+    /// The images by their names, or what their entries say where that names none.
+    entries: BTreeMap<String, Result<Entry, String>>,
     base: Option<(Digest, u64)>,
 }
 
@@ -86,8 +90,8 @@ impl Layout {
     /// A layout or an index of another version, or of another form.
     pub fn at(folder: &Path) -> Result<Self> {
         check_version(&folder.join("oci-layout"))?;
-        let index = index_of(&folder.join("index.json"))?;
-        let entries = entries_of(&index, &folder.join("index.json"))?;
+        let index = index_of(&folder.join(INDEX))?;
+        let entries = entries_of(&index);
         Ok(Self { folder: folder.to_owned(), entries, base: None })
     }
 
@@ -98,7 +102,7 @@ impl Layout {
     pub fn open(folder: &Path) -> Result<Self> {
         let name = folder.display().to_string();
         let about = fs::metadata(folder).map_err(Error::io(format!("open {name}")))?;
-        if about.is_dir() && folder.join("index.json").exists() {
+        if about.is_dir() && folder.join(INDEX).exists() {
             return Self::at(folder);
         }
         let is = if about.is_dir() { "has no index.json" } else { "is not a folder" };
@@ -141,8 +145,18 @@ impl Layout {
     }
 
     /// The image of a name.
-    pub fn of_name(&self, name: &str) -> Option<&Entry> {
-        self.entries.get(name)
+    ///
+    /// # Errors
+    /// An entry without a digest of SHA-256 and a size. Other images are used all the same.
+    pub fn of_name(&self, name: &str) -> Result<Option<&Entry>> {
+        let said = match self.entries.get(name) {
+            None => return Ok(None),
+            Some(Ok(entry)) => return Ok(Some(entry)),
+            Some(Err(said)) => said.as_str(),
+        };
+        let what = format!("the entry of {name:?} in {}", self.folder.join(INDEX).display());
+        let fault = Error::malformed(what, 0, said, "a digest of sha256 and a size");
+        Err(fault.advised(Material::Layout))
     }
 
     /// An image with this patch: its entry, and the blobs that it needs beside the base.
@@ -176,7 +190,7 @@ impl Layout {
         if entries.is_empty() {
             return Ok(());
         }
-        let path = self.folder.join("index.json");
+        let path = self.folder.join(INDEX);
         let folder = File::open(&self.folder);
         let folder = folder.map_err(Error::io(format!("lock {}", self.folder.display())))?;
         // Only the holder of the folder's lock writes the index.
@@ -199,7 +213,7 @@ impl Layout {
     /// the base is not checked here but where the patch is applied.
     pub fn parts(&self, name: &str) -> Result<Parts> {
         let folder = self.folder.display();
-        let entry = self.of_name(name).ok_or_else(|| Error::Usage {
+        let entry = self.of_name(name)?.ok_or_else(|| Error::Usage {
             what: format!("{folder} has no image {name:?}"),
             hint: Advice::NameUser(self.entries.keys().cloned().collect()),
         })?;
@@ -309,21 +323,17 @@ fn check_version(path: &Path) -> Result<()> {
 }
 
 /// The images of an index by their names; what has no name is somebody else's.
-fn entries_of(index: &Index, path: &Path) -> Result<BTreeMap<String, Entry>> {
+fn entries_of(index: &Index) -> BTreeMap<String, Result<Entry, String>> {
     let mut entries = BTreeMap::new();
     for listed in &index.manifests {
         let Some(name) = listed.name.clone() else { continue };
         let descriptor = listed.descriptor();
         let size = descriptor.get("size").and_then(Value::as_u64);
-        let Some((digest, size)) = digest_of(&descriptor).zip(size) else {
-            let what = format!("the entry of {name:?} in {}", path.display());
-            let expected = "a digest of sha256 and a size";
-            let fault = Error::malformed(what, 0, descriptor.to_string(), expected);
-            return Err(fault.advised(Material::Layout));
-        };
-        entries.insert(name.clone(), Entry { name, digest, size });
+        let entry = digest_of(&descriptor).zip(size).ok_or_else(|| descriptor.to_string());
+        let entry = entry.map(|(digest, size)| Entry { name: name.clone(), digest, size });
+        entries.insert(name, entry);
     }
-    Ok(entries)
+    entries
 }
 
 fn check(path: &Path, bytes: &[u8], expected: Digest) -> Result<()> {

@@ -8,11 +8,13 @@ use ssh_key::HashAlg;
 use crate::boot::folder::{MANIFEST, SIGNATURE};
 use crate::checked;
 use crate::error::{Error, Result};
-use crate::image::digest::Digest;
+use crate::image::digest::{self, Digest};
 use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::plan::{Plan, Step};
+use crate::output::Privacy;
 use crate::output::file::FileAccess;
+use crate::progress::Silent;
 use crate::recipe::edits::Edits;
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::injected_facts::InjectedFacts;
@@ -70,6 +72,8 @@ pub struct PlannedImage {
     pub(super) plan: Plan,
     pub(super) edits: Edits,
     given: InjectedFacts,
+    /// Whether others may not read the file of the base.
+    is_closed: bool,
     digest: Digest,
     manifest: Manifest,
     /// The base's digest, where it is known.
@@ -133,10 +137,15 @@ impl PlannedImage {
         self.manifest.private != Some(false)
     }
 
+    /// Who may read the image, and why.
+    pub fn privacy(&self) -> Privacy {
+        Privacy::from(self.is_private()).of_closed(self.is_closed)
+    }
+
     /// Who may read the image, and all that is written of it: its manifest has a digest of what was put in, by which
     /// a guess at a secret could be tried.
     pub fn readers(&self) -> FileAccess {
-        FileAccess::new(self.is_private())
+        FileAccess::new(self.privacy().is_private())
     }
 
     /// Bytes of the image.
@@ -243,8 +252,10 @@ impl<B: ReadAt> Making<'_, B> {
             fill(&mut plan, &mut self.edits, SIGNATURE, padded)?;
         }
         let (base, signer) = (self.options.sha256, self.options.signer.clone());
+        let lines = self.base.command_lines(&self.edits)?;
         Ok(PlannedImage {
-            given: self.base.given(&self.edits)?,
+            given: InjectedFacts::from_edits(&self.edits, &lines),
+            is_closed: self.base.original().is_closed(),
             plan,
             edits: self.edits,
             digest,
@@ -347,15 +358,11 @@ fn edits_digest(plan: &Plan) -> Result<Digest> {
 
 /// SHA-256 of `size` bytes of a file that is put onto the volume.
 fn file_digest(file: &ImageFile, start: u64, size: u64) -> Result<[u8; 32]> {
-    const CHUNK: u64 = 1 << 20;
+    const WHAT: &str = "a file to put in";
     if start == 0 && size == file.size() {
         return file.digest();
     }
-    let mut sum = Sha256::new();
-    for range in checked::range(start, size, "a file to put in")?.steps(CHUNK) {
-        sum.update(file.read_range("a file to put in", range, CHUNK)?);
-    }
-    Ok(sum.finalize().into())
+    digest::of_range(file, WHAT, checked::range(start, size, WHAT)?, &Silent)
 }
 
 fn image_blocks<B: ReadAt>(

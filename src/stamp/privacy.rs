@@ -12,35 +12,10 @@ use crate::image::file_type::{self, BaseKind};
 use crate::iso::injected::Stamped;
 use crate::iso::survey::squashfs;
 use crate::iso::survey::tree::Tree;
+pub use crate::output::Privacy;
 use crate::recipe::edits;
 use crate::stamp::manifest::found::{self, Found};
 use crate::units::ByteRange;
-
-/// Who may read an image.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Privacy {
-    /// Everyone may read it: it holds no secret.
-    Public,
-    /// Nobody but its owner: it holds secrets.
-    Private,
-    /// Nobody but its owner: what was put in cannot be read, and may be secret.
-    Unknown,
-    /// Nobody but its owner: the file that it was made from is closed to others.
-    Closed,
-}
-
-impl Privacy {
-    /// Whether others are kept from it.
-    pub fn is_private(self) -> bool {
-        self != Self::Public
-    }
-}
-
-impl From<bool> for Privacy {
-    fn from(is_private: bool) -> Self {
-        if is_private { Self::Private } else { Self::Public }
-    }
-}
 
 /// Whether whoever reads the image learns what others must not know. What was put in and cannot be read counts
 /// as that.

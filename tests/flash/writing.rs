@@ -139,6 +139,30 @@ fn old_tables_at_the_end_of_the_disk_are_cleared() {
 }
 
 #[test]
+fn zeros_that_the_end_of_the_disk_does_not_take_are_found_by_every_way_to_write() {
+    let (old, new) = (iso(3 * MIB, 1), iso(3 * MIB, 2));
+    for (delta, verify, is_whole) in [
+        (Delta::Never, Verify::Full, false),
+        (Delta::Never, Verify::Quick, false),
+        (Delta::Always, Verify::Full, false),
+        (Delta::Always, Verify::Quick, false),
+        (Delta::Always, Verify::Off, true),
+    ] {
+        let mut bytes = old.clone();
+        bytes.extend(noise(13 * MIB, 3));
+        let mut stick = Stick::holding(bytes);
+        stick.deaf = 15 * MIB + 4096..15 * MIB + 8192;
+        let options = Options { delta, verify, ..plain() };
+        let report = write_with(&stick, &new, &options).unwrap();
+        assert_eq!(report.is_whole, is_whole, "{delta:?} {verify:?}");
+        assert_eq!(is_half_written(&stick.contents()), !is_whole, "{delta:?} {verify:?}");
+        let found: Vec<ByteRange> = report.differences.iter().map(|found| found.at).collect();
+        let expected = ByteRange::new(15 * MIB + 4096, 4096).unwrap();
+        assert_eq!(found.first(), Some(&expected).filter(|_| !is_whole), "{delta:?} {verify:?}");
+    }
+}
+
+#[test]
 fn a_thousand_flipped_bits_are_all_found_and_placed() {
     let size = 12 * MIB + 345;
     let mut stick = Stick::new(16 * MIB);
@@ -164,6 +188,33 @@ fn a_thousand_flipped_bits_are_all_found_and_placed() {
     assert!(causes(&report).iter().all(|cause| matches!(cause, Cause::Flipped { .. })));
     // A stick that differs does not boot.
     assert!(is_half_written(&stick.contents()));
+}
+
+/// Sticks that have far less than they claim, and than the image has: one that takes addresses modulo what it has, and one
+/// that forgets what it has no room for.
+#[test]
+fn a_stick_that_is_far_smaller_than_the_image_is_found_without_a_probe() {
+    let image = iso(40 * MIB, 5);
+    for real in [MIB, 2 * MIB, 4 * MIB, 10 * MIB, 39 * MIB] {
+        for (wraps, verify) in [(true, Verify::Full), (false, Verify::Full)] {
+            let mut stick = Stick::new(64 * MIB);
+            if wraps {
+                stick.wraps_at = real;
+            } else {
+                stick.deaf = real..64 * MIB;
+            }
+            let options = Options { verify, ..plain() };
+            let what = format!("{real} wraps: {wraps}");
+            let report = write_with(&stick, &image, &options).unwrap();
+            assert!(!report.is_whole && !report.differences.is_empty(), "{what}");
+            let first = report.differences.iter().map(|found| found.at.start()).min().unwrap();
+            assert!(first <= real.max(MIB), "{what}: {first:#x}");
+            let is_wrapped = |cause: &Cause| matches!(cause, Cause::Wrapped { .. });
+            let is_named = causes(&report).iter().any(is_wrapped);
+            // Where a medium has a half of the image, the other half is seen to be a copy.
+            assert_eq!(is_named, wraps && real <= 10 * MIB, "{what}: {:?}", causes(&report));
+        }
+    }
 }
 
 #[test]

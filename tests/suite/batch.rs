@@ -746,3 +746,49 @@ fn what_is_no_folder_is_said_before_a_batch_begins() {
         ended.err_says(2, &format!("{place} already exists, and is not a folder"));
     }
 }
+
+/// What stands beside a file of a batch: the form, the flags for it, and the ending.
+const BESIDE: [(&str, &[&str], &str); 6] = [
+    ("image", &["--manifest"], ".manifest.json"),
+    ("image", &["--manifest", "--sign", "signer"], ".manifest.json.sig"),
+    ("image", &["--provenance"], ".provenance.json"),
+    ("image", &["--sbom"], ".sbom.json"),
+    ("image", &["--host-key", "generate"], ".known_hosts"),
+    ("patch", &["--descriptor"], ".descriptor.json"),
+];
+
+#[test]
+fn a_batch_that_goes_on_replaces_records_and_no_file_of_somebody_else() {
+    let folder = folder(&TINY);
+    folder.write("signer", pair(1).to_openssh(ssh_key::LineEnding::LF).unwrap().as_bytes());
+    fs::set_permissions(folder.at("signer"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    for (number, (form, flags, ending)) in BESIDE.into_iter().enumerate() {
+        let out = format!("out{number}");
+        let end = if form == "image" { "iso" } else { "remaster" };
+        let of = |name: &str| format!("{out}/{name}.{end}");
+        let run = |more: &[&str]| {
+            let line = ["stamp", "base.iso", "users.csv", "--as", form, "-o", &out];
+            folder.run(&[&line[..], flags, more].concat())
+        };
+        run(&[]).done();
+        let (alice, bob) = (of("alice") + ending, of("bob") + ending);
+        let made = folder.read(&alice);
+        // Of a run that was killed there is a record without its file.
+        fs::remove_file(folder.at(&of("alice"))).unwrap();
+        for foreign in [b"mine\n".to_vec(), b"{\"tool\":{\"name\":\"other\"}}".to_vec(), Vec::new()]
+        {
+            folder.write(&alice, &foreign);
+            let ended = run(&["--resume"]);
+            let told = format!("{alice} already exists, and is not what a batch writes there");
+            assert!(ended.status == 11 && ended.err.contains(&told), "{ending}: {}", ended.err);
+            assert_eq!(folder.read(&alice), foreign, "{ending}");
+            assert!(!folder.at(&of("alice")).exists(), "{ending}");
+        }
+        folder.write(&alice, &folder.read(&bob));
+        run(&["--resume"]).done();
+        let now = folder.read(&alice);
+        // A host key is another one.
+        assert!(now == made || (ending == ".known_hosts" && now != folder.read(&bob)), "{ending}");
+    }
+}

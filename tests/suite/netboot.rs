@@ -658,3 +658,25 @@ fn what_is_added_to_a_command_line_again_stands_there_once() {
         }
     }
 }
+
+#[test]
+fn a_default_by_its_number_is_started_only_where_it_is_known() {
+    let folder = Folder::with_base(&TINY);
+    for (number, known) in [("0 ", true), ("1 ", false), ("00", false), ("$x", false)] {
+        let (mut bytes, new) = (TINY.to_vec(), format!("set default={number}"));
+        let at = |bytes: &[u8]| bytes.windows(14).position(|part| part == b"set timeout=10");
+        while let Some(at) = at(&bytes) {
+            bytes[at..at + 14].copy_from_slice(new.as_bytes());
+        }
+        folder.write("base.iso", &bytes);
+        let ended = folder.run(&["netboot", "base.iso", "-f", "-o", "nb"]);
+        if known {
+            assert!(ended.status == 0 && ended.err.contains("entry: NixOS"), "{}", ended.err);
+            continue;
+        }
+        ended.refused(4, "a default by its title or label, or the number 0");
+        let named = ["netboot", "base.iso", "-f", "-o", "nb", "--default-entry", "Copy ISO"];
+        let ended = folder.run(&named);
+        assert!(ended.status == 0 && ended.err.contains("Copy ISO"), "{number}: {}", ended.err);
+    }
+}

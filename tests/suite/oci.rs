@@ -139,3 +139,45 @@ fn a_damaged_entry_of_an_index_is_named() {
     let ended = folder.run(&["apply", "o", "--name", "alice", "-o", "x.iso"]);
     ended.refused(4, "the entry of \"alice\" in o/index.json");
 }
+
+#[test]
+fn an_entry_without_a_sha256_keeps_nobody_from_the_others() {
+    let folder = layout();
+    let mut index = json(folder.at("o/index.json"));
+    let other = serde_json::json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": format!("sha512:{}", "0".repeat(128)), "size": 7,
+        "annotations": { "org.opencontainers.image.ref.name": "other" } });
+    index["manifests"].as_array_mut().unwrap().push(other.clone());
+    folder.write("o/index.json", index.to_string().as_bytes());
+    folder.run(&APPLY).done();
+    folder
+        .run(&["apply", "o", "--name", "other", "-o", "x.iso"])
+        .refused(4, "the entry of \"other\" in o/index.json");
+    let stamp = |name: &str| {
+        folder.write("one.csv", format!("name,key\n{name},{}\n", key(2)).as_bytes());
+        folder.run(&["stamp", "base.iso", "one.csv", "--as", "oci", "-o", "o", "--skip-existing"])
+    };
+    stamp("bob").done();
+    let ended = stamp("other");
+    assert!(ended.status != 0 && ended.err.contains("the entry of \"other\""), "{}", ended.err);
+    let now = json(folder.at("o/index.json"));
+    assert!(now["manifests"].as_array().unwrap().contains(&other), "{now}");
+}
+
+#[test]
+fn an_index_that_is_too_large_is_refused_by_every_command() {
+    let folder = layout();
+    folder.write("users.csv", format!("name,key\nbob,{}\n", key(2)).as_bytes());
+    let index = fs::File::options().write(true).open(folder.at("o/index.json")).unwrap();
+    index.set_len((64 << 20) + 1).unwrap();
+    for words in [
+        &APPLY[..],
+        &["stamp", "base.iso", "users.csv", "--as", "oci", "-o", "o"],
+        &["stamp", "base.iso", "users.csv", "--as", "oci", "-o", "o", "--resume"],
+        &["stamp", "base.iso", "users.csv", "--as", "oci", "-o", "o", "--skip-existing"],
+    ] {
+        let ended = folder.run(words);
+        assert!(ended.status != 0, "{words:?}");
+        assert!(ended.err.contains("o/index.json") && ended.err.contains("64"), "{}", ended.err);
+    }
+}

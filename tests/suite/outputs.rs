@@ -398,12 +398,83 @@ fn a_folder_for_netboot_is_closed_as_what_it_is_made_of_and_says_why() {
     }
     for given in ["base.iso", "kexec.tar", "stock"] {
         let ended = folder.run(&["netboot", given, "-f", "-o", "out"]);
-        let told = "mode 0600, like the file that it was made from";
+        let told = "mode 0600, as others may not read the file that it was made from";
         assert!(ended.status == 0 && ended.err.contains(told), "{given}: {}", ended.err);
         assert!(!ended.err.contains("holds secrets"), "{given}: {}", ended.err);
         let mode = fs::metadata(folder.at("out/initrd")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{given}");
     }
+}
+
+/// All ways out of what has no secret in it: the words, and what they write.
+const MADE_OF_FILES: [(&str, &str); 18] = [
+    ("base.iso --key key.pub -o out", "out"),
+    ("base.iso --key key.pub --as patch -o out", "out"),
+    ("base.iso --key key.pub -o out --manifest out.json", "out.json"),
+    ("kexec.tar --key key.pub -o out.tar", "out.tar"),
+    ("kexec.tar.gz --key key.pub -o out.tar.gz", "out.tar.gz"),
+    ("apply base.iso p.remaster -o out", "out"),
+    ("reset p.iso -o out", "out"),
+    ("flash base.iso --to-file out", "out"),
+    ("flash base.iso.zst --to-file out", "out"),
+    ("flash base.iso --patch p.remaster --to-file out", "out"),
+    ("flash base.iso --key key.pub --to-file out", "out"),
+    ("stamp base.iso users.toml -o dir", "dir/u.iso"),
+    ("stamp base.iso users.toml --as patch -o dir", "dir/u.remaster"),
+    ("stamp base.iso users.toml --as oci -o dir", "dir/blobs"),
+    ("netboot base.iso -o dir", "dir/initrd"),
+    ("netboot base.iso --key key.pub -o dir", "dir/initrd"),
+    ("netboot kexec.tar --key key.pub -o dir", "dir/initrd"),
+    ("netboot stock --key key.pub -o dir", "dir/initrd"),
+];
+
+#[test]
+fn what_is_made_of_a_file_is_closed_to_others_as_that_is_by_every_way_out() {
+    let folder = folder();
+    folder.run(&["base.iso", "--key", "key.pub", "-o", "p.iso"]).done();
+    folder.run(&["base.iso", "--key", "key.pub", "--as", "patch", "-o", "p.remaster"]).done();
+    folder.write("base.iso.zst", &zstd::encode_all(&*folder.read("base.iso"), 1).unwrap());
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &folder.read("kexec.tar")).unwrap();
+    folder.write("kexec.tar.gz", &gzip.finish().unwrap());
+    let inputs = [
+        "base.iso",
+        "base.iso.zst",
+        "p.iso",
+        "p.remaster",
+        "kexec.tar",
+        "kexec.tar.gz",
+        "stock/initrd",
+    ];
+    for is_closed in [true, false] {
+        let input = if is_closed { 0o600 } else { 0o644 };
+        for path in inputs {
+            fs::set_permissions(folder.at(path), fs::Permissions::from_mode(input)).unwrap();
+        }
+        for (words, out) in MADE_OF_FILES {
+            let words: Vec<&str> = words.split(' ').collect();
+            let ended = run_with(&folder, "000", None, &words);
+            assert_eq!(ended.status, 0, "{words:?}: {}", ended.err);
+            let mode = fs::metadata(folder.at(out)).unwrap().permissions().mode() & 0o777;
+            let is_folder = folder.at(out).is_dir();
+            let open = if is_folder { 0o777 } else { 0o666 };
+            let shut = if is_folder { 0o700 } else { 0o600 };
+            let is_index = words.contains(&"oci");
+            let mode = if is_index { blobs_mode(&folder, out) } else { mode };
+            assert_eq!(mode, if is_closed { shut } else { open }, "{words:?}: {mode:04o}");
+            let is_quiet = words[0] == "reset";
+            let said = [ended.err.as_str(), &ended.text()].concat();
+            let told = said.contains("others may not read the");
+            assert_eq!(told, is_closed && !is_quiet, "{words:?}: {said}");
+            assert!(!said.contains("secret"), "{words:?}: {said}");
+            let _ = (fs::remove_dir_all(folder.at("dir")), fs::remove_file(folder.at(out)));
+            let _ = fs::remove_file(folder.at("out"));
+        }
+    }
+}
+
+fn blobs_mode(folder: &Folder, blobs: &str) -> u32 {
+    fs::metadata(folder.at(blobs).join("sha256")).unwrap().permissions().mode() & 0o777
 }
 
 #[test]
@@ -515,6 +586,7 @@ fn a_limit_on_files_is_an_error_and_leaves_nothing() {
         "reset s.iso -o out",
         "flash s.iso --to-file out",
         "stamp base.iso users.toml -o folder",
+        "demo --dir demo",
     ] {
         // In blocks of 512 bytes.
         let mut shell = Command::new("sh");

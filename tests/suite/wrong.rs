@@ -499,3 +499,77 @@ fn a_tar_archive_of_links_says_so() {
         .run(&["flash", "x.tar.gz", "--to-file", "y.iso"])
         .refused(4, "found a link alone: x.iso");
 }
+
+/// Names of files in a zip archive, which all have the bytes of an image, and what is said if none of them is taken.
+const ZIP_NAMES: [(&[&str], &str); 10] = [
+    (&["image.iso"], ""),
+    (&["folder/", "folder/IMAGE.ISO"], ""),
+    (&["image"], ""),
+    (&["../../image.iso"], ""),
+    (&["image.iso", "readme.txt"], ""),
+    (&["__MACOSX/._image.iso", "image.iso"], ""),
+    (&["folder/.DS_Store", "folder/image.img"], ""),
+    (&["one.iso", "two.iso"], "2 files: one.iso, two.iso"),
+    (&["one", "two"], "2 files: one, two"),
+    (&["folder/"], "0 files"),
+];
+
+#[test]
+fn the_one_image_of_a_zip_archive_is_found_by_its_name() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    let options = zip::write::SimpleFileOptions::default();
+    for (names, words) in ZIP_NAMES {
+        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for name in names {
+            if name.ends_with('/') {
+                writer.add_directory(*name, options).unwrap();
+                continue;
+            }
+            writer.start_file(*name, options).unwrap();
+            writer.write_all(&TINY).unwrap();
+        }
+        folder.write("x.zip", &writer.finish().unwrap().into_inner());
+        let ended = folder.run(&["x.zip", "--key", "key.pub", "-f", "-o", "y.iso"]);
+        if words.is_empty() {
+            assert_eq!(ended.status, 0, "{names:?}: {}", ended.err);
+        } else {
+            assert!(ended.status != 0 && ended.err.contains(words), "{names:?}: {}", ended.err);
+        }
+    }
+}
+
+/// Of 1024 bits, made by ssh-keygen.
+const SHORT_RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDCMUa4Imdvag5e/l1Y2tg8Se26sU4Jg6rlanQR6l67wnvocS4hIfl9RpJHRM/W/53P2UKRl4h7yiMmLHm0+UfLANXSGuVZbqzoMVblbFrZCpP+4zW98bilcEjp7xhSiJBi8gBqgfO6BE6F9FDQZMCr5PXyymDYICJ3BJdVqhicSw== short";
+
+#[test]
+fn a_short_rsa_key_is_refused_by_every_command_that_takes_keys() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write("short.pub", SHORT_RSA.as_bytes());
+    folder.write("both.pub", format!("{}\n{SHORT_RSA}\n", key(1)).as_bytes());
+    folder.write("users.toml", b"[[user]]\nname = 'u'\nkey = 'short.pub'\n");
+    folder.run(&["base.iso", "--key", "key.pub", "-o", "e.iso"]).done();
+    folder.run(&["netboot", "base.iso", "-o", "nb"]).done();
+    folder.write("kexec.tar", &crate::netboot::kexec(&folder.read("nb/initrd")));
+    for words in [
+        "base.iso --key short.pub -o out",
+        "base.iso --key both.pub -o out",
+        "base.iso --key short.pub --as patch -o out",
+        "base.iso --key short.pub --dry-run",
+        "edit --in-place e.iso --key short.pub",
+        "flash base.iso --key short.pub --to-file out",
+        "netboot base.iso --key short.pub -o out",
+        "netboot nb --key short.pub -o out",
+        "kexec.tar --key short.pub -o out",
+        "stamp base.iso users.toml -o out",
+    ] {
+        let before = folder.read("e.iso");
+        let ended = folder.run(&words.split(' ').collect::<Vec<_>>());
+        assert_ne!(ended.status, 0, "{words}: {}", ended.err);
+        let told = "an RSA key of 1024 bits, expected at least 2048";
+        assert!(ended.err.contains(told), "{words}: {}", ended.err);
+        assert!(folder.read("e.iso") == before, "{words}");
+        assert!(!folder.at("out").is_file(), "{words}");
+    }
+}

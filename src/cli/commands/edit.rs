@@ -213,7 +213,7 @@ impl Args {
         let beside = known.map(KnownHosts::stage).transpose()?.flatten();
         let image = finished.image.outgoing();
         let name = shell_quote(&self.image);
-        let mode = mode_shown(image.is_private());
+        let mode = mode_shown(finished.image.is_private());
         let changed = edited.rewrite(image, progress)?;
         printer::say(&match changed {
             Some(bytes) => {

@@ -1,8 +1,6 @@
 //! `remaster netboot`: an installer becomes files that start over the network.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use remaster::boot::command_lines::CommandLines;
@@ -19,7 +17,6 @@ use remaster::recipe::{OF_CHOICES, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::InjectedFacts;
-use remaster::stamp::privacy::Privacy;
 use remaster::units::format_bytes;
 
 use crate::cli::base::{self, NetbootInput};
@@ -77,25 +74,19 @@ impl Args {
     /// Writes the files that were made of another one, and tells of them.
     fn finish(
         &self,
-        (mut made, given, put_in): Built<'_>,
-        of: &Path,
-        (asked, known): (Option<&Asked>, Option<&KnownHosts>),
+        (made, given, put_in): Built<'_>,
+        known: Option<&KnownHosts>,
         files: &mut RunFiles,
     ) -> Result<()> {
         for name in [&made.name, INITRD, SCRIPT] {
             let path = self.folder().join(name);
             files.write(&format!("the file {}", shell_quote(&path)), &path)?;
         }
-        let mut privacy = Privacy::from(made.private);
-        if asked.is_none() && !made.private && is_closed(of) {
-            privacy = Privacy::Closed;
-            made.close();
-        }
         let beside = known.map(KnownHosts::stage).transpose()?.flatten();
         self.write(&made)?;
         let is_there = || format!("{} is written", self.folder().display());
         publish(beside.into_iter().collect()).map_err(|fault| fault.but(is_there()))?;
-        printer::say(&self.summary(&made, privacy, &put_in));
+        printer::say(&self.summary(&made, &put_in));
         if let Some(known) = known {
             let known = match &given {
                 Some(given) => known.clone().of_given(given),
@@ -123,13 +114,15 @@ impl Args {
         draft.publish()
     }
 
-    fn summary(&self, made: &Netboot<&ImageFile>, privacy: Privacy, put_in: &str) -> String {
+    fn summary(&self, made: &Netboot<&ImageFile>, put_in: &str) -> String {
         let mut text = put_in.to_owned();
         if let Some(does) = &made.credential {
             let _ = writeln!(text, "on the kernel's command line: {does}");
         }
         let (name, folder) = (&made.name, shell_quote(&self.folder()));
-        let mode = mode_note(privacy).map(|mode| format!(", {mode}")).unwrap_or_default();
+        let mode = mode_note(made.initrd_outgoing().privacy())
+            .map(|mode| format!(", {mode}"))
+            .unwrap_or_default();
         let _ = writeln!(text, "entry: {}", made.entry);
         let _ = writeln!(
             text,
@@ -151,11 +144,6 @@ type Asked = (Recipe, Customization);
 
 /// The files, what is put in, and that in words, a line each.
 type Built<'f> = (Netboot<&'f ImageFile>, Option<InjectedFacts>, String);
-
-/// Whether others may not read a file.
-fn is_closed(path: &Path) -> bool {
-    fs::metadata(path).map_or(true, |about| about.permissions().mode() & 0o004 == 0)
-}
 
 /// What is put in, where the kernel starts with the command line of what was made.
 fn given(edits: &Edits, made: &Netboot<&ImageFile>) -> InjectedFacts {
@@ -227,7 +215,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
             let asked = args.for_tree(asked)?;
             let made = Tree::of_files(&found).and_then(|tree| of_tree(tree, asked.as_ref(), args));
             let made = made.map_err(|fault| fault.in_file(Material::Tree, path.display()))?;
-            return args.finish(made, found.initrd(), (asked.as_ref(), known.as_ref()), files);
+            return args.finish(made, known.as_ref(), files);
         }
         NetbootInput::File(file) => base::unpacked(file, Some(&args.folder()))?,
     };
@@ -235,8 +223,8 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
         let asked = args.for_tree(asked)?;
         let made = Tree::of_archive(&file).and_then(|tree| of_tree(tree, asked.as_ref(), args));
         let made = made.map_err(|fault| fault.in_file(Material::Tree, file.name()))?;
-        return args.finish(made, &path, (asked.as_ref(), known.as_ref()), files);
+        return args.finish(made, known.as_ref(), files);
     }
     let made = of_installer(&file, asked.as_ref(), args)?;
-    args.finish(made, &path, (asked.as_ref(), known.as_ref()), files)
+    args.finish(made, known.as_ref(), files)
 }

@@ -9,7 +9,7 @@ use remaster::image::{ImageFile, ReadAt};
 use remaster::output::in_place::InPlaceEdit;
 use remaster::stamp::base_image::Original;
 use remaster::stamp::manifest::{self, found};
-use remaster::stamp::privacy::Privacy;
+use remaster::stamp::privacy::{self, Privacy};
 use remaster::units::{ByteRange, format_bytes};
 use serde_json::json;
 
@@ -86,13 +86,15 @@ fn reset(args: &Args) -> Result<()> {
     if edited.is_some() {
         edit::check_end(&file, Some(below.stamped_size()))?;
     }
-    let image = below.image();
+    let (image, stamped) = (below.image(), privacy::known_of(&file)?);
     let progress = Destination::meter(output.as_ref())?;
     let digest = Digest::compute(image, &progress)?;
     let known = known(&file, &below, digest, args.sha256)?;
     match (output, edited) {
-        (Some(output), _) => output.write(below.outgoing(), Vec::new(), &progress).map(drop)?,
-        (None, Some(edited)) => edited.rewrite(below.outgoing(), &progress).map(|_| ())?,
+        (Some(output), _) => {
+            output.write(below.outgoing(stamped), Vec::new(), &progress).map(drop)?
+        }
+        (None, Some(edited)) => edited.rewrite(below.outgoing(stamped), &progress).map(|_| ())?,
         (None, None) => onto_stick(&below, digest, (&args.disks, args.exact))?,
     }
     let name = args.output.as_deref().unwrap_or(path);

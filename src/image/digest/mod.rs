@@ -15,11 +15,15 @@ use crate::error::{Error, Result};
 use crate::hex;
 use crate::image::ReadAt;
 use crate::progress::Progress;
+use crate::stop;
 use crate::threads;
 use crate::units::{ByteRange, usize_of};
 
 /// Bytes that are read at once.
 const CHUNK: u64 = 1 << 20;
+
+/// Bytes of a part of an image that are read at once.
+const PIECE: u64 = 1 << 20;
 
 /// Chunks that may wait to be summed.
 const AHEAD: usize = 4;
@@ -77,6 +81,27 @@ fn send(
         progress.advance(step.size());
     }
     Ok(())
+}
+
+/// SHA-256 of a part of an image, which messages call `what`. It is read piece by piece, until the user wants to stop.
+pub(crate) fn of_range<I: ReadAt + ?Sized>(
+    image: &I,
+    what: &str,
+    at: ByteRange,
+    progress: &dyn Progress,
+) -> Result<[u8; 32]> {
+    let mut sum = Sha256::new();
+    progress.begin("hash", at.size());
+    for step in at.steps(PIECE) {
+        stop::check()?;
+        if progress.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        sum.update(image.read_range(what, step, PIECE)?);
+        progress.advance(step.size());
+    }
+    progress.end();
+    Ok(sum.finalize().into())
 }
 
 impl fmt::Display for Digest {

@@ -1,5 +1,6 @@
 //! The files of one user: what is written, what already exists, and who may read it.
 
+use std::fs;
 use std::path::Path;
 
 use super::{CancelOnly, ExistingPolicy, Form, Job, Run, Sidecar, Waiting};
@@ -13,6 +14,7 @@ use crate::output::file::{self, FileAccess, Output, OverwritePolicy};
 use crate::progress::Silent;
 use crate::stamp::descriptor::{self, Descriptor};
 use crate::stamp::manifest;
+use crate::stamp::manifest::beside::Record;
 use crate::stamp::oci::Ids;
 use crate::stamp::planned_image::PlannedImage;
 use crate::stamp::stamped_image::StampedImage;
@@ -27,7 +29,7 @@ impl Run<'_> {
             (Form::Oci, Some(layout)) => {
                 let content = manifest::content_id(self.batch.sha256, job.image.digest());
                 let (entry, _) = layout.image(name, &job.packed, Ids { recipe, content })?;
-                Ok(layout.of_name(name) == Some(&entry))
+                Ok(layout.of_name(name)? == Some(&entry))
             }
             _ => Ok(is_there(&path, &job.image) && kept_as(&path, &job.image)?),
         }
@@ -81,7 +83,11 @@ impl Run<'_> {
         if kept {
             return Ok(());
         }
-        let output = Output::of_bytes(&path, self.policy_beside(waiting))?;
+        let is_ours = |there: &[u8]| match Record::of_ending(ending) {
+            Some(record) => record.is_of(there),
+            None => Descriptor::parse(there).is_ok(),
+        };
+        let output = Output::of_bytes(&path, self.policy_beside(waiting, &path, is_ours)?)?;
         let output = self.batch.with_sync_option(output);
         waiting.files.push(output.stage_bytes(bytes, made.readers())?);
         Ok(())
@@ -114,7 +120,8 @@ impl Run<'_> {
         let kept = self.keeps() && holds(&path, text.as_bytes());
         waiting.done.beside.push(Sidecar { ending: HostKeys::ENDING, kept });
         if !kept {
-            let output = Output::of_bytes(&path, self.policy_beside(waiting))?;
+            let is_ours = |there: &[u8]| keys.is_known_hosts(there);
+            let output = Output::of_bytes(&path, self.policy_beside(waiting, &path, is_ours)?)?;
             let output = self.batch.with_sync_option(output);
             waiting.files.push(output.stage_bytes(text.as_bytes(), FileAccess::Everyone)?);
         }
@@ -122,12 +129,29 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What to do with a file beside a user's: of a run that was killed, one can stand there without what it is about.
-    fn policy_beside(&self, waiting: &Waiting) -> OverwritePolicy {
-        match self.batch.existing {
-            ExistingPolicy::Resume if !waiting.done.kept => OverwritePolicy::Replace,
-            _ => self.batch.overwrite_policy(),
+    /// What to do with a file beside a user's: of a run that was killed, one can stand there without what it is about. One
+    /// that is not such a record stays.
+    fn policy_beside(
+        &self,
+        waiting: &Waiting,
+        path: &Path,
+        is_ours: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<OverwritePolicy> {
+        if self.batch.existing != ExistingPolicy::Resume || waiting.done.kept {
+            return Ok(self.batch.overwrite_policy());
         }
+        let is_there = fs::symlink_metadata(path).is_ok();
+        let read = || bounded::read(path, manifest::LARGEST, "read what was written before");
+        if !is_there || (!path.is_symlink() && read().is_ok_and(|there| is_ours(&there))) {
+            return Ok(OverwritePolicy::Replace);
+        }
+        Err(Error::Usage {
+            what: format!(
+                "{} already exists, and is not what a batch writes there",
+                path.display()
+            ),
+            hint: Advice::SkipExistingOrOtherFolder,
+        })
     }
 
     /// Whether what is there stays if it is what would be written.
@@ -157,17 +181,18 @@ impl Run<'_> {
         let layout = checked::present(self.layout.as_ref(), "the layout of a batch")?;
         let bytes = &job.packed;
         let (entry, blobs) = layout.image(name, bytes, waiting.done.ids)?;
-        if layout.of_name(name) == Some(&entry) {
+        let listed = layout.of_name(name)?;
+        if listed == Some(&entry) {
             waiting.done.kept = self.batch.existing != ExistingPolicy::Refuse;
         }
-        let other = layout.of_name(name).is_some() && !waiting.done.kept;
+        let other = listed.is_some() && !waiting.done.kept;
         if other && self.batch.overwrite_policy() == OverwritePolicy::Refuse {
             return Err(Error::Usage {
                 what: format!("{} has an image {name:?} already", self.batch.folder.display()),
                 hint: Advice::OtherFolder,
             });
         }
-        if job.image.is_private() {
+        if job.image.privacy().is_private() {
             layout.keep_from_others()?;
         }
         for (path, bytes) in blobs {

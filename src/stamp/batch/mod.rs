@@ -17,6 +17,7 @@ use crate::error::{Advice, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::{ImageFile, ReadAt};
 use crate::live::{Customization, CustomizationTemplate, Facts, HostKeys, Input};
+use crate::output::Privacy;
 use crate::output::directory;
 use crate::output::file::{Output, OverwritePolicy, StagedFile};
 use crate::output::naming::publish_all;
@@ -136,8 +137,8 @@ pub struct MadeImage {
     pub known_hosts: Option<PathBuf>,
     /// What stands beside it.
     pub beside: Vec<Sidecar>,
-    /// Whether it holds secrets, and so is for its owner only.
-    pub private: bool,
+    /// Who may read it, and why.
+    pub privacy: Privacy,
 }
 
 /// A file beside that of a user.
@@ -443,7 +444,7 @@ impl Run<'_> {
             host_keys: job.host_keys.clone(),
             known_hosts: None,
             beside: Vec::new(),
-            private: job.image.is_private(),
+            privacy: job.image.privacy(),
         };
         let place = user.place.clone();
         let waiting = Waiting { done, number, place, files: Vec::new(), entry: None };
@@ -504,7 +505,7 @@ impl Run<'_> {
     ) -> Result<()> {
         let path = self.batch.folder.join(name);
         let is_there = match &self.layout {
-            Some(layout) => layout.of_name(name).is_some(),
+            Some(layout) => layout.of_name(name)?.is_some(),
             None => path.exists(),
         };
         if self.batch.existing != ExistingPolicy::Resume || !is_there {

@@ -1,10 +1,14 @@
 //! What is written beside an image: its manifest and signature, provenance, and what is in it.
 
+use base64ct::{Base64, Encoding as _};
+use serde_json::Value;
+
+use super::TOOL;
 use super::provenance::{self, Build};
 use crate::error::Result;
 use crate::image::digest::Digest;
 use crate::stamp::planned_image::PlannedImage;
-use crate::stamp::sign::{Sign, dsse};
+use crate::stamp::sign::{self, Sign, dsse};
 
 /// A file beside an image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,6 +33,42 @@ impl Record {
             Self::Sbom => ".sbom.json",
         }
     }
+
+    /// The record whose name ends so.
+    pub(crate) fn of_ending(ending: &str) -> Option<Self> {
+        let all = [Self::Manifest, Self::Signature, Self::Provenance, Self::Sbom];
+        all.into_iter().find(|record| record.ending() == ending)
+    }
+
+    /// Whether bytes are a record of this kind, of whatever image, that this program wrote.
+    pub(crate) fn is_of(self, bytes: &[u8]) -> bool {
+        let json = || serde_json::from_slice::<Value>(bytes).ok();
+        match self {
+            Self::Manifest => is_ours(json().and_then(|json| json.pointer("/tool/name").cloned())),
+            Self::Signature => sign::is_of_manifest(bytes),
+            Self::Provenance => json().is_some_and(|json| is_provenance(&json)),
+            Self::Sbom => {
+                let name = "/metadata/tools/components/0/name";
+                is_ours(json().and_then(|json| json.pointer(name).cloned()))
+            }
+        }
+    }
+}
+
+/// Whether this is the name of the program.
+fn is_ours(name: Option<Value>) -> bool {
+    name.is_some_and(|name| name == TOOL)
+}
+
+/// Whether a statement names this program, also one in an envelope.
+fn is_provenance(json: &Value) -> bool {
+    let signed = json.get("payload").and_then(Value::as_str);
+    let signed = signed.and_then(|text| Base64::decode_vec(text).ok());
+    let signed = signed.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let statement = signed.as_ref().unwrap_or(json);
+    statement
+        .pointer("/predicate/runDetails/builder/version")
+        .is_some_and(|it| it.get(TOOL).is_some())
 }
 
 /// Which of them are wanted; a signature comes with the manifest.

@@ -90,6 +90,9 @@ pub struct Tool {
     pub version: String,
 }
 
+/// What manifests call this program.
+pub(super) const TOOL: &str = "remaster";
+
 /// A base.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct BaseFacts {

@@ -141,6 +141,11 @@ pub fn parse(armored: &[u8]) -> Result<SshSig> {
     SshSig::from_pem(format!("{text}\n")).map_err(|fault| broken(&fault.to_string()))
 }
 
+/// Whether this is the signature of some manifest.
+pub(crate) fn is_of_manifest(armored: &[u8]) -> bool {
+    parse(armored).is_ok_and(|signature| signature.namespace() == NAMESPACE)
+}
+
 /// Checks a signature of a message; the key that made it.
 ///
 /// # Errors

@@ -78,7 +78,7 @@ impl Args {
         if let Form::Patch = self.form {
             let bytes = patch::pack(&finished.patch(progress)?)?;
             output.write_bytes(&bytes, image.readers(), known.into_iter().collect())?;
-            let wrote = output.wrote(bytes.len(), image.is_private().into());
+            let wrote = output.wrote(bytes.len(), image.privacy());
             printer::say(&format!("{}{wrote}", finished.summary));
             return Ok(());
         }

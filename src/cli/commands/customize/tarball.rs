@@ -9,7 +9,7 @@ use remaster::image::unpack::Packing;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::Customization;
 use remaster::netboot::tree::Tree;
-use remaster::output::{Outgoing, stream};
+use remaster::output::{Outgoing, Privacy, stream};
 use remaster::place;
 use remaster::progress::Progress;
 use remaster::recipe::{OF_CHOICES, OF_VOLUMES, Recipe};
@@ -17,7 +17,7 @@ use remaster::stamp::injected_facts::{Fact, InjectedFacts};
 use remaster::units::format_bytes;
 
 use super::args::{Args, Form};
-use crate::cli::destination::{Destination, wrote};
+use crate::cli::destination::{Destination, mode_note, wrote};
 use crate::cli::job;
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
@@ -52,7 +52,7 @@ pub(crate) fn write(
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }
     if args.dry_run {
-        summary.push_str(&would_change(customization, &gone, archive.private));
+        summary.push_str(&would_change(customization, &gone, image.privacy()));
         let known = known.map(KnownHosts::dry_run).unwrap_or_default();
         let (old, new) = (format_bytes(file.size()), format_bytes(image.image().size()));
         return printer::print(&format!(
@@ -65,7 +65,7 @@ pub(crate) fn write(
     let beside = known.map(KnownHosts::stage).transpose()?.flatten().into_iter().collect();
     output.write_with(image.readers(), beside, |to| pack(image, packing, to, &progress))?;
     let wrote = match output {
-        Destination::File(file) => wrote(file, &[], image.is_private().into()),
+        Destination::File(file) => wrote(file, &[], image.privacy()),
         Destination::Pipe => "wrote the archive to standard output\n".to_owned(),
     };
     printer::say(&format!("{summary}changed {changed}\n{wrote}"));
@@ -77,13 +77,15 @@ pub(crate) fn write(
 }
 
 /// What only a dry run tells: host keys, what goes, and who may read the archive.
-fn would_change(customization: &Customization, gone: &[Fact], private: bool) -> String {
+fn would_change(customization: &Customization, gone: &[Fact], privacy: Privacy) -> String {
     let mut text = host_keys_shown(customization);
     for line in taken_out(gone) {
         text.extend([&line, "\n"]);
     }
-    if private {
+    if privacy.holds_secrets() {
         text.push_str("the archive will hold secrets: mode 0600\n");
+    } else if let Some(mode) = mode_note(privacy) {
+        let _ = writeln!(text, "the archive will have {mode}");
     }
     text
 }

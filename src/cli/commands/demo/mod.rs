@@ -33,19 +33,26 @@ pub(crate) struct Args {
 
 /// `program` runs the program with the words of a command line.
 pub(crate) fn run(args: &Args, program: fn(&[OsString]) -> Result<()>) -> Result<()> {
+    let is_new = args.dir.as_deref().is_none_or(|path| !path.exists());
     let files = Files::within(folder(args.dir.as_deref())?);
-    let image = zstd::decode_all(BASE).map_err(Error::io("unpack the tiny image"))?;
-    write_new(&files.base, 0o644, &image)?;
-    make_key(&files)?;
-    stamp(&files, program)?;
-    let inspect = |path: &Path| Report::read(&ImageFile::open(path)?);
-    let (base, custom) = (inspect(&files.base)?, inspect(&files.custom)?);
+    let made = make(&files, program).inspect_err(|_| files.remove(is_new));
+    let (base, custom) = made?;
     printer::print(&story(&files, &base, &custom))?;
     let broken = custom.checks.iter().find(|check| !check.ok);
     broken.map_or(Ok(()), |check| {
         let (found, expected) = (check.detail.clone(), "structures that agree".into());
         Err(Error::Differs { what: check.name.into(), at: 0, found, expected })
     })
+}
+
+/// Makes all of it, and looks at it.
+fn make(files: &Files, program: fn(&[OsString]) -> Result<()>) -> Result<(Report, Report)> {
+    let image = zstd::decode_all(BASE).map_err(Error::io("unpack the tiny image"))?;
+    write_new(&files.base, 0o644, &image)?;
+    make_key(files)?;
+    stamp(files, program)?;
+    let inspect = |path: &Path| Report::read(&ImageFile::open(path)?);
+    Ok((inspect(&files.base)?, inspect(&files.custom)?))
 }
 
 /// Everything the demo leaves.
@@ -61,6 +68,17 @@ impl Files {
         let [base, public, custom] =
             ["base.iso", "id_ed25519.pub", "custom.iso"].map(|name| folder.join(name));
         Self { folder, base, public, custom }
+    }
+
+    /// Takes away what is there of a demo that failed, with the folder if that was made for it.
+    fn remove(&self, is_new: bool) {
+        // Nothing can be done about a file that does not go away.
+        for path in [&self.base, &self.public, &self.custom] {
+            let _ = fs::remove_file(path);
+        }
+        if is_new {
+            let _ = fs::remove_dir(&self.folder);
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use remaster::image::unpack;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::Outgoing;
-use remaster::output::file::{StagedFile, publish};
+use remaster::output::file::{StagedFile, is_closed_to_others, publish};
 use remaster::progress::Progress;
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
@@ -315,7 +315,7 @@ fn write_outgoing(
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
     let files = vec![file.path().to_owned()];
-    let mut prepared = FlashSource::whole(image, outgoing.is_private().into(), file.name(), files);
+    let mut prepared = FlashSource::whole(image, outgoing.privacy(), file.name(), files);
     prepared.suspects = suspects(&to.disks.devices, &changed);
     prepared.changed = changed;
     prepared.is_stamped = is_stamped;
@@ -363,7 +363,8 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
     let targets = targets::open(to, &mut written)?;
     let tell_state = |target| outcome::tell_state(target, &Operation::Flashed);
     let tell_all = |_: &Error| targets.iter().for_each(tell_state);
-    set_access(&targets, image.private).inspect_err(tell_all)?;
+    let readers = Readers::of(&image);
+    set_access(&targets, readers).inspect_err(tell_all)?;
     let known = image.known.as_ref();
     let mut file = known.map(KnownHosts::stage).transpose().inspect_err(tell_all)?.flatten();
     if to.disks.json {
@@ -389,7 +390,7 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
     let results = flash::write(image.image, &media, &options);
     drop(media);
     let results = results.inspect_err(tell_all)?;
-    let failed = conclude(targets, results, image.private, &Operation::Flashed, &to.disks)?;
+    let failed = conclude(targets, results, readers, &Operation::Flashed, &to.disks)?;
     match failed {
         // A file that is not whole has no name, and needs no keys to be known by.
         None if to.is_file() => {
@@ -404,9 +405,25 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
     Ok(failed)
 }
 
+/// Who may read a file that is written.
+#[derive(Clone, Copy)]
+struct Readers {
+    /// None until all of it was seen.
+    known: Option<Privacy>,
+    /// Whether a file that it is made of is closed to others.
+    is_closed: bool,
+}
+
+impl Readers {
+    fn of(image: &FlashSource<'_>) -> Self {
+        let is_closed = image.files.iter().any(|path| is_closed_to_others(path));
+        Self { known: image.private.map(|known| known.of_closed(is_closed)), is_closed }
+    }
+}
+
 /// Closes files to others until the image is known to hold no secret.
-fn set_access(targets: &[Target], private: Option<Privacy>) -> Result<()> {
-    targets.iter().try_for_each(|target| match private {
+fn set_access(targets: &[Target], readers: Readers) -> Result<()> {
+    targets.iter().try_for_each(|target| match readers.known {
         Some(Privacy::Public) => target.open_to_others(),
         _ => target.keep_from_others(),
     })
@@ -438,14 +455,14 @@ fn watched<'a>(
 fn conclude(
     targets: Vec<Target>,
     results: Vec<Result<Report>>,
-    private: Option<Privacy>,
+    readers: Readers,
     operation: &Operation,
     to: &Disks,
 ) -> Result<Failed> {
     let mut first = None;
     for (target, result) in targets.into_iter().zip(results) {
         let name = target.name();
-        let finished = result.and_then(|report| Ok((report, set_final_access(&target, private)?)));
+        let finished = result.and_then(|report| Ok((report, set_final_access(&target, readers)?)));
         if let Err(fault) = outcome::conclude(target, finished, operation, to) {
             outcome::tell_failure(&name, &fault, to)?;
             first = first.or(Some(fault));
@@ -467,13 +484,14 @@ fn next(is_stamped: bool, known: Option<&KnownHosts>) -> String {
 }
 
 /// Gives a file without secrets the mode of new files. Returns who may read it.
-fn set_final_access(target: &Target, private: Option<Privacy>) -> Result<Privacy> {
+fn set_final_access(target: &Target, readers: Readers) -> Result<Privacy> {
     if target.disk().is_some() {
         return Ok(Privacy::Public);
     }
-    let known = match private {
+    let known = match readers.known {
         Some(known) => known,
-        None => privacy::known_of(&ImageFile::opened(target.reopened()?, target.path())?)?,
+        None => privacy::known_of(&ImageFile::opened(target.reopened()?, target.path())?)?
+            .of_closed(readers.is_closed),
     };
     if !known.is_private() {
         target.open_to_others()?;
@@ -519,7 +537,8 @@ pub(crate) fn format(file: Option<&Path>, label: Option<Label>, disks: &Disks) -
         flash::format(target, Format { size, sector, label, id }, &meter)
     };
     let results = targets.iter().map(result).collect();
-    conclude(targets, results, Some(Privacy::Public), &Operation::Formatted(label), disks)
+    let readers = Readers { known: Some(Privacy::Public), is_closed: false };
+    conclude(targets, results, readers, &Operation::Formatted(label), disks)
 }
 
 /// Something different for every run.

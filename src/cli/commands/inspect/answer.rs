@@ -1,6 +1,6 @@
 //! What is asked first of an image: its release, who may log in, what is set, what is secret, whether it is sound.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use remaster::image::ImageFile;
@@ -156,25 +156,27 @@ pub(in crate::cli::commands) fn shown(key: &HostKey) -> String {
 
 /// Each key once that lets in, with those that it lets in.
 pub(in crate::cli::commands) fn logins(keys: &[Key]) -> Vec<String> {
-    let mut found: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut users: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut order = Vec::new();
     for key in keys.iter().filter(|key| key.shut_out.is_none()) {
         let shown = shown_key(key);
-        match found.iter_mut().find(|(other, _)| *other == shown) {
-            Some((_, users)) => users.push(key.user),
-            None => found.push((shown, vec![key.user])),
+        let of_key = users.entry(shown.clone()).or_default();
+        if of_key.is_empty() {
+            order.push(shown);
         }
+        of_key.push(key.user);
     }
-    found.into_iter().map(|(key, users)| format!("{} with {key}", users.join(" and "))).collect()
+    let line = |key: String| Some(format!("{} with {key}", users.get(&key)?.join(" and ")));
+    order.into_iter().filter_map(line).collect()
 }
 
 /// Each key once that lets nobody in, and why. Who of several is kept out has a line of its own.
 pub(in crate::cli::commands) fn shut_out(keys: &[Key]) -> Vec<String> {
     let shown = |key: &Key| Some(format!("{} ({})", shown_key(key), key.shut_out.as_ref()?));
-    let lets_in = |key: &Key| {
-        keys.iter().any(|other| other.shut_out.is_none() && shown_key(other) == shown_key(key))
-    };
-    let mut found: Vec<String> =
-        keys.iter().filter(|key| !lets_in(key)).filter_map(shown).collect();
+    let let_in = keys.iter().filter(|key| key.shut_out.is_none()).map(shown_key);
+    let let_in: BTreeSet<String> = let_in.collect();
+    let others = keys.iter().filter(|key| !let_in.contains(&shown_key(key)));
+    let mut found: Vec<String> = others.filter_map(shown).collect();
     let mut seen = BTreeSet::new();
     found.retain(|line| seen.insert(line.clone()));
     found

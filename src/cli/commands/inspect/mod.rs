@@ -14,6 +14,7 @@ use remaster::stamp::base_image::BaseImage;
 
 use crate::cli::base::{self, NetbootInput};
 use crate::cli::printer;
+use crate::cli::progress::Meter;
 use crate::cli::shell::shell_quote;
 use answer::Answer;
 
@@ -69,7 +70,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn of_image(args: &Args, path: &Path, file: &ImageFile) -> Result<()> {
-    let found = Report::read(file).map_err(|fault| file.at_fault(fault))?;
+    let found = Report::read_with(file, &Meter::stages_without_signals())
+        .map_err(|fault| file.at_fault(fault))?;
     if args.kargs {
         return printer::print(&whole::kargs(&found));
     }

@@ -11,12 +11,13 @@ use std::sync::{Mutex, PoisonError};
 use indicatif::ProgressBar;
 use remaster::error::{Error, Result};
 use remaster::live::HostKeys;
+use remaster::output::Privacy;
 use remaster::output::file::{FileAccess, Output, publish};
 use remaster::stamp::batch::{BatchObserver, MadeImage, Sidecar, Summary};
 use serde_json::json;
 
 use super::args::Args;
-use crate::cli::destination::mode_note_of;
+use crate::cli::destination::mode_notes_of;
 use crate::cli::{diagnostics, interrupt, known_hosts, printer, progress, shell, stale, summary};
 
 /// Tells of users as they are done.
@@ -37,6 +38,7 @@ pub(super) struct BatchReporter {
     beside: Mutex<BTreeMap<&'static str, usize>>,
     /// How many files hold secrets.
     private: AtomicUsize,
+    closed: AtomicUsize,
     /// What was put into the base before, and of how many images it is gone.
     gone: Mutex<BTreeMap<String, usize>>,
     /// Notes on what was asked for, and the user that each is about.
@@ -84,6 +86,7 @@ impl BatchReporter {
             known: Mutex::default(),
             beside: Mutex::default(),
             private: AtomicUsize::default(),
+            closed: AtomicUsize::default(),
             gone: Mutex::default(),
             notes: Mutex::default(),
         })
@@ -172,8 +175,9 @@ impl BatchReporter {
 
     /// Tells who may read the files.
     fn tell_private(&self) {
-        let private = self.private.load(Ordering::Relaxed);
-        if let Some(mode) = mode_note_of(private) {
+        let [private, closed] =
+            [&self.private, &self.closed].map(|all| all.load(Ordering::Relaxed));
+        for mode in mode_notes_of(private, closed) {
             printer::say(&format!("{mode}\n"));
         }
     }
@@ -261,7 +265,8 @@ impl BatchObserver for BatchReporter {
         }
         self.note_stale(done);
         self.note_beside(done);
-        self.private.fetch_add(usize::from(done.private), Ordering::Relaxed);
+        self.private.fetch_add(usize::from(done.privacy.holds_secrets()), Ordering::Relaxed);
+        self.closed.fetch_add(usize::from(done.privacy == Privacy::Closed), Ordering::Relaxed);
         if self.json {
             self.line(&json!({
                 "taken_out": done.gone, "notes": done.notes,
