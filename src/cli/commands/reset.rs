@@ -92,7 +92,7 @@ fn reset(args: &Args) -> Result<()> {
     let known = known(&file, &below, digest, args.sha256)?;
     match (output, edited) {
         (Some(output), _) => {
-            output.write(below.outgoing(stamped), Vec::new(), &progress).map(drop)?
+            output.write(below.outgoing(stamped), Vec::new(), &progress).map(drop)?;
         }
         (None, Some(edited)) => edited.rewrite(below.outgoing(stamped), &progress).map(|_| ())?,
         (None, None) => onto_stick(&below, digest, (&args.disks, args.exact))?,
