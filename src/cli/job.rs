@@ -15,6 +15,7 @@ use remaster::recipe::Recipe;
 use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, Fact, InjectedFacts};
+use remaster::stamp::manifest::below::{self, Kept};
 use remaster::stamp::planned_image::PlannedImage;
 use remaster::stamp::stamped_image::StampedImage;
 use remaster::units::format_bytes;
@@ -24,18 +25,26 @@ use super::printer;
 use super::record::ManifestArgs;
 use super::summary::{host_keys_shown, put_in_shown, record_gone, records_shown, taken_out};
 
-/// Surveys a base of any kind.
-pub(crate) fn base(file: &ImageFile) -> Result<BaseImage<&ImageFile>> {
-    BaseImage::open(file).map_err(|fault| file.at_fault(fault))
+/// Surveys a base of any kind. One that was stamped must be what its manifest says, as far as it is kept: what is made
+/// of it gets a manifest of its own, and that would tell of the damage as if it were meant.
+pub(crate) fn base<'a>(
+    file: &'a ImageFile,
+    kept: Kept,
+    progress: &dyn Progress,
+) -> Result<BaseImage<&'a ImageFile>> {
+    let base = BaseImage::open(file).map_err(|fault| file.at_fault(fault))?;
+    below::check_opened(&base, kept, progress).map_err(|fault| file.at_fault(fault))?;
+    Ok(base)
 }
 
 /// Surveys a base that must be an ISO for a command.
 pub(crate) fn iso<'a>(
     file: &'a ImageFile,
-    command: &str,
-    hint: &'static str,
+    (command, hint): (&str, &'static str),
+    kept: Kept,
+    progress: &dyn Progress,
 ) -> Result<BaseImage<&'a ImageFile>> {
-    let base = base(file)?;
+    let base = base(file, kept, progress)?;
     if base.iso().is_some() {
         return Ok(base);
     }
@@ -104,7 +113,8 @@ impl<'a> StampJob<'a> {
         no_key: bool,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        Self::plan_on((file, base(file)?), (recipe, customization), inside, no_key, progress)
+        let base = base(file, Kept::Base, progress)?;
+        Self::plan_on((file, base), (recipe, customization), inside, no_key, progress)
     }
 
     /// The same where the base was surveyed.

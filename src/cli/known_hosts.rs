@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
-use remaster::error::{Error, Result};
+use remaster::error::{Advice, Error, Result};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::file::{FileAccess, Output, OverwritePolicy, StagedFile};
 use remaster::run_files::RunFiles;
@@ -13,7 +13,7 @@ use remaster::stamp::injected_facts::InjectedFacts;
 use serde_json::{Value, json};
 
 use super::destination::of_flag;
-use super::{events, printer};
+use super::{earlier, events, printer};
 use crate::cli::shell::shell_quote;
 
 /// The public halves of the host keys of one image, and the file for them.
@@ -49,7 +49,8 @@ impl KnownHosts {
             files.write(&format!("the host keys' file {}", shell_quote(path)), path)?;
         }
         let file = wanted.map(Path::to_owned).or(own);
-        let file = file.map(|path| place(&path)).transpose().map_err(of_flag("--known-hosts"))?;
+        let file = file.map(|path| place(&path)).transpose();
+        let file = file.map_err(|fault| of_wanted(wanted, fault))?;
         Ok(Some(Self { all, file, lets_in: true }))
     }
 
@@ -71,7 +72,8 @@ impl KnownHosts {
         }
         let own = || beside.map(HostKeys::file_beside);
         let path = wanted.map(Path::to_owned).or_else(own);
-        path.map_or(Ok(()), |path| place(&path).map(drop)).map_err(of_flag("--known-hosts"))
+        let free = path.map_or(Ok(()), |path| place(&path).map(drop));
+        free.map_err(|fault| of_wanted(wanted, fault))
     }
 
     /// The file, for everyone to read, without its name yet.
@@ -142,11 +144,22 @@ impl KnownHosts {
     }
 }
 
+/// Names the flag of a file that it was given to.
+fn of_wanted(wanted: Option<&Path>, fault: Error) -> Error {
+    if wanted.is_some() { of_flag("--known-hosts")(fault) } else { fault }
+}
+
 /// The place of a `known_hosts` file of what is changed where it is. A file that was not `named` is about that alone, and
-/// is replaced with it; one that was may be about others.
+/// is replaced with it if it holds nothing but host keys; one that was may be about others.
 pub(super) fn place(path: &Path, named: bool) -> Result<Output> {
-    let existing = if named { OverwritePolicy::Refuse } else { OverwritePolicy::Replace };
-    Output::of_bytes(path, existing)
+    let is_own = !named && earlier::text(path, earlier::is_known_hosts).is_some();
+    let existing = if is_own { OverwritePolicy::Replace } else { OverwritePolicy::Refuse };
+    Output::of_bytes(path, existing).map_err(|mut fault| {
+        if let Error::Usage { hint: hint @ Advice::OtherPathOrReplace, .. } = &mut fault {
+            *hint = "move the file away, or give another path to --known-hosts".into();
+        }
+        fault
+    })
 }
 
 /// The text of a `known_hosts` file, for everyone to read, in a file that has no name yet.

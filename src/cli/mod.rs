@@ -5,6 +5,7 @@ mod closed;
 mod commands;
 mod destination;
 mod diagnostics;
+mod earlier;
 mod echo;
 mod edit_args;
 mod events;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::ops::Deref;
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::formats::patch_file::PatchFile;
 use crate::image::digest::Digest;
 use crate::image::patched::PatchedImage;
@@ -12,11 +12,12 @@ use crate::image::{ImageFile, ReadAt};
 use crate::live::Customization;
 use crate::output::file::{Output, OverwritePolicy};
 use crate::output::{Outgoing, stream};
-use crate::progress::Silent;
+use crate::progress::{Progress, Silent};
 use crate::recipe::edits::Edits;
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::patch;
 use crate::stamp::planned_image::{ManifestOptions, PlannedImage};
+use crate::units::ByteRange;
 
 /// An image that can be written. Nothing is written yet: its bytes are those of the base with changes over them.
 #[derive(Debug)]
@@ -95,10 +96,28 @@ impl<B: ReadAt> StampedImage<B> {
         stream::write(self.outgoing(), to, &Silent)
     }
 
-    /// Whether `other` has the size of this image and every byte that was put over the original.
-    pub fn shows_in(&self, other: &impl ReadAt) -> bool {
+    /// Whether `other` has the bytes of this image, and no more. What cannot be read of it has others.
+    ///
+    /// # Errors
+    /// The operating system's about the original; [`Error::Interrupted`].
+    pub fn is_same_as(&self, other: &impl ReadAt, progress: &dyn Progress) -> Result<bool> {
+        const CHUNK: u64 = 1 << 20;
         let plan = &self.planned.plan;
-        other.size() == plan.size && plan.patches.iter().all(|patch| patch.shows_in(other))
+        // What was put over the original differs first.
+        if other.size() != plan.size || !plan.patches.iter().all(|patch| patch.shows_in(other)) {
+            return Ok(false);
+        }
+        for part in ByteRange::up_to(plan.size).steps(CHUNK) {
+            if progress.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let expected = self.image.read_range("the image", part, CHUNK)?;
+            let found = other.read_range("the image that is there", part, CHUNK);
+            if !found.is_ok_and(|found| found == expected) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -424,7 +424,13 @@ fn what_has_changed_since_does_not_stay() {
     let image = folder.read("out/bob.iso");
     let at = image.windows(9).position(|word| word == b"ssh root@").unwrap();
     let flipped = |at: usize| [&image[..at], &[image[at] ^ 1], &image[at + 1..]].concat();
-    for damaged in [flipped(at), image[..image.len() - 2048].to_vec(), b"hello".to_vec()] {
+    // A byte of the base, which no stamping wrote.
+    let of_base =
+        folder.read("base.iso").windows(64).position(|bytes| bytes == &image[300_000..300_064]);
+    assert!(of_base.is_some());
+    for damaged in
+        [flipped(at), flipped(300_000), image[..image.len() - 2048].to_vec(), b"hello".to_vec()]
+    {
         folder.write("out/bob.iso", &damaged);
         let ended = run(&["--resume"]);
         assert_eq!(ended.status, 11, "{}", ended.err);
@@ -791,4 +797,42 @@ fn a_batch_that_goes_on_replaces_records_and_no_file_of_somebody_else() {
         // A host key is another one.
         assert!(now == made || (ending == ".known_hosts" && now != folder.read(&bob)), "{ending}");
     }
+}
+
+#[test]
+fn only_a_file_of_an_earlier_run_is_written_again() {
+    let folder = folder(&TINY);
+    let run = |users: &'static str, more: &[&'static str]| {
+        let generate = ["--host-key", "generate", "--known-hosts", "all", "--failures", "failed"];
+        folder.run(&stamp(users, "out", &[&generate[..], more].concat()))
+    };
+    let foreign = "github.com ssh-ed25519 AAAAmine\n";
+    for (name, text) in [("all", foreign), ("all", "# mine\n"), ("failed", "my notes\n")] {
+        folder.write(name, text.as_bytes());
+        for more in ["--resume", "--skip-existing"] {
+            run("users.toml", &[more]).refused(2, &format!("{name} already exists"));
+            assert_eq!(folder.read(name), text.as_bytes());
+            assert!(!folder.at("out").exists(), "{name} {more}");
+        }
+        fs::remove_file(folder.at(name)).unwrap();
+    }
+    let long = "{\"name\":\"a\",\"place\":\"u:1\",\"error\":\"e\",\"status\":2}\n";
+    folder.write("failed", long.repeat((64 << 20) / long.len() + 1).as_bytes());
+    run("users.toml", &["--resume"]).refused(2, "failed already exists");
+    fs::remove_file(folder.at("failed")).unwrap();
+    run("users.toml", &[]).done();
+    let text = || String::from_utf8(folder.read("all")).unwrap();
+    let all = text();
+    assert_eq!(all.lines().count(), NAMES.len());
+    // One user of them: what is known of the others stays, as their images do.
+    folder.write("one.toml", b"[[user]]\nname = 'alice'\nkey = 'keys/alice.pub'\nmerge-initrd = false\n[[user]]\nname = 'other'\nkey = 'none.pub'\n");
+    for more in ["--resume", "--skip-existing"] {
+        assert_eq!(run("users.toml", &[more]).status, 0);
+        assert_eq!(text(), all, "{more}");
+        assert_eq!(run("one.toml", &[more]).status, 11);
+        let now = text();
+        assert!(all.lines().all(|line| now.lines().any(|other| other == line)), "{more}: {now}");
+    }
+    let named = |user: &str| format!("\"name\":\"{user}\"");
+    assert!(String::from_utf8(folder.read("failed")).unwrap().contains(&named("other")));
 }

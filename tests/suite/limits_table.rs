@@ -45,6 +45,7 @@ const HELD: [(&str, &str); 69] = [
         "find/announcement.rs LONGEST",
         "an_announcement_is_one_line_of_this_version_with_a_fingerprint_that_is_known",
     ),
+    ("cli/earlier.rs LARGEST", "only_a_file_of_an_earlier_run_is_written_again"),
     ("find/known.rs LARGEST", "a_file_that_never_ends_is_refused_by_every_command"),
     ("formats/gpt.rs LARGEST_ARRAY", "a_partition_table_is_read_up_to_a_size"),
     ("formats/newc.rs LONGEST_NAME", "an_initrd_that_unpacks_to_much_is_refused_by_what_it_is"),

@@ -327,3 +327,98 @@ fn a_signature_and_digests_that_go_are_reported_by_every_way() {
         ended.text()
     );
 }
+
+/// What keeps what was put into an image, and makes another one of it.
+const KEEPING: [&[&str]; 3] = [
+    &["edit", "--in-place", "stamped", "--hostname", "new"],
+    &["edit", "--in-place", "stamped", "--hostname", "new", "-n"],
+    &["netboot", "stamped", "-o", "out"],
+];
+
+#[test]
+fn no_command_makes_anything_of_a_damaged_base() {
+    const MORE: [&[&str]; 3] = [
+        &["reset", "stamped", "-o", "out"],
+        &["stamp", "stamped", "users.toml", "--as", "oci", "-o", "out", "--key", "new.pub"],
+        &["packed.zst", "--key", "new.pub", "-o", "out"],
+    ];
+    let with_key = |command: &[&'static str]| [command, &["--key", "new.pub"]].concat();
+    for (base, iso, at) in [(&*TINY, true, 700_000), (&*SD, false, 6_500_000)] {
+        let digests = ["--manifest-digests", "--key", "old.pub"];
+        let folder = stamped(base, iso, &digests);
+        let mut image = folder.read("stamped");
+        image[at] ^= 1;
+        folder.write("stamped", &image);
+        folder.write("packed.zst", &zstd::encode_all(image.as_slice(), 1).unwrap());
+        let names = folder.names();
+        let over = commands(iso).filter(|command| command[1] != "tree");
+        let all = over.map(|command| with_key(command));
+        let all = all.chain(KEEPING.iter().chain(&MORE).map(|command| command.to_vec()));
+        for command in all.filter(|it| iso || !["stamp", "netboot"].contains(&it[0])) {
+            let name = if command[0] == "packed.zst" { "packed.zst (unpacked)" } else { "stamped" };
+            let words = format!("the base below {name} has the SHA-256 ");
+            folder.run(&command).err_says(3, &words);
+            assert_eq!(folder.names(), names, "{command:?}");
+            assert_same("untouched", &folder.read("stamped"), &image);
+        }
+    }
+}
+
+#[test]
+fn what_was_put_in_is_not_kept_if_it_is_damaged() {
+    let folder = stamped(&TINY, true, &["--key", "old.pub", "--store", "store.squashfs"]);
+    let whole = folder.read("stamped");
+    let store = folder.read("store.squashfs");
+    let key_text = key(1);
+    let damages: [(&[u8], &str); 3] = [
+        (b"hello", "stamped is not as its manifest says: the files: /srv/note with "),
+        (key_text.as_bytes(), "stamped is not as its manifest says: the files: "),
+        (&store[..96], ".img has other bytes than those that were put in"),
+    ];
+    for (what, words) in damages {
+        let mut image = whole.clone();
+        let at = image.windows(what.len()).position(|bytes| bytes == what).unwrap();
+        image[at] ^= 1;
+        folder.write("stamped", &image);
+        for command in KEEPING {
+            folder.run(command).err_says(3, words);
+            assert!(!folder.at("out").exists(), "{command:?}");
+            assert_same("untouched", &folder.read("stamped"), &image);
+        }
+        let anew = ["--key", "new.pub", "-f", "-o", "anew"];
+        said(&folder.run(&[&["stamped"], &anew[..]].concat()));
+    }
+}
+
+#[test]
+fn a_file_beside_an_image_is_replaced_only_if_it_holds_host_keys_alone() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    let ways: [&[&str]; 4] = [
+        &["edit", "--in-place", "x.iso"],
+        &["flash", "base.iso", "--to-file", "x.iso"],
+        &["base.iso", "-o", "x.iso", "-q"],
+        &["netboot", "base.iso", "-o", "x.iso", "-q"],
+    ];
+    for way in ways {
+        let run = || {
+            let _ = fs::remove_file(folder.at("x.iso"));
+            let _ = fs::remove_dir_all(folder.at("x.iso"));
+            if way[0] == "edit" {
+                fs::copy(folder.at("base.iso"), folder.at("x.iso")).unwrap();
+            }
+            folder.run(&[way, &["--key", "key.pub", "--host-key", "generate"]].concat())
+        };
+        folder.write("x.iso.known_hosts", b"my notes\n");
+        run().err_says(2, "error: x.iso.known_hosts already exists");
+        assert_eq!(folder.read("x.iso.known_hosts"), b"my notes\n", "{way:?}");
+        fs::remove_file(folder.at("x.iso.known_hosts")).unwrap();
+        said(&run());
+        let first = folder.read("x.iso.known_hosts");
+        if ["edit", "flash"].contains(&way[0]) {
+            said(&run());
+            assert!(folder.read("x.iso.known_hosts") != first, "{way:?}");
+        }
+        fs::remove_file(folder.at("x.iso.known_hosts")).unwrap();
+    }
+}

@@ -12,6 +12,7 @@ use remaster::recipe::{OF_RECORDS, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, Fact};
+use remaster::stamp::manifest::below::Kept;
 use remaster::stamp::planned_image::PlannedImage;
 use remaster::stamp::previous::PreviousStamp;
 
@@ -156,13 +157,14 @@ impl Args {
     fn change(&self, edited: &InPlaceEdit, asked: Recipe, files: &mut RunFiles) -> Result<()> {
         let file = ImageFile::open(&self.image)?;
         check_regular(&file)?;
-        let base = job::base(&file)?;
+        let kept = if self.replace { Kept::Base } else { Kept::All };
+        let progress = Meter::stages()?;
+        let base = job::base(&file, kept, &progress)?;
         check_end(&file, base.injected().map(|stamped| stamped.undo.stamped_size))?;
         let is_of_records = !self.inside.flag_names().is_empty()
             || OF_RECORDS.iter().any(|name| asked.is_set(name));
         let Gathered { recipe, customization, stays } = self.gather(&base, asked)?;
         let known = self.known_hosts(&customization, files)?;
-        let progress = Meter::stages()?;
         let (base, asked) = ((&file, base), (recipe, customization));
         let no_key = self.edit.no_key;
         let stamping = StampJob::plan_on(base, asked, &self.inside, no_key, &progress)

@@ -17,6 +17,7 @@ use remaster::recipe::{OF_CHOICES, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::InjectedFacts;
+use remaster::stamp::manifest::below::Kept;
 use remaster::units::format_bytes;
 
 use crate::cli::base::{self, NetbootInput};
@@ -152,7 +153,9 @@ fn given(edits: &Edits, made: &Netboot<&ImageFile>) -> InjectedFacts {
 
 fn of_installer<'f>(file: &'f ImageFile, asked: Option<&Asked>, args: &Args) -> Result<Built<'f>> {
     const HINT: &str = "give an installer ISO, or a tarball or folder for kexec or netboot";
-    let base = job::iso(file, "netboot", HINT)?;
+    let kept = if asked.is_some() { Kept::Base } else { Kept::All };
+    let progress = Meter::stages_without_signals();
+    let base = job::iso(file, ("netboot", HINT), kept, &progress)?;
     of_base(&base, asked, args).map_err(|fault| file.at_fault(fault))
 }
 

@@ -8,7 +8,7 @@ use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::output::in_place::InPlaceEdit;
 use remaster::stamp::base_image::Original;
-use remaster::stamp::manifest::{self, found};
+use remaster::stamp::manifest::{below, found};
 use remaster::stamp::privacy::{self, Privacy};
 use remaster::units::{ByteRange, format_bytes};
 use serde_json::json;
@@ -188,12 +188,13 @@ impl Known {
 /// Holds the base below to all that is known of it, before anything is written.
 fn known(
     file: &ImageFile,
-    below: &Original<&ImageFile>,
+    found: &Original<&ImageFile>,
     digest: Digest,
     demanded: Option<Digest>,
 ) -> Result<Known> {
-    let marked = below.sha256();
-    let whole_base = &format!("the base below {}", file.path().display());
+    let marked = found.sha256();
+    let name = file.path().display().to_string();
+    let whole_base = &format!("the base below {name}");
     check(whole_base, digest, marked, ", as the reset that was interrupted found it")?;
     check(whole_base, digest, demanded, "")?;
     // A disk whose reset was interrupted has no manifest that could be read.
@@ -201,12 +202,8 @@ fn known(
     let inside = if marked.is_some() { None } else { read()? };
     let said = inside.map(|found| found.manifest.base);
     let whole = said.as_ref().and_then(|base| base.sha256);
-    check(whole_base, digest, whole, ", as its manifest says")?;
-    if let Some(base) = &said {
-        let head = manifest::head(below.image())?;
-        let expected = Some(base.head_sha256);
-        let what = &format!("the first mebibyte of {whole_base}");
-        check(what, head, expected, ", as its manifest says")?;
+    if let Some(said) = &said {
+        below::check(said, (found.image(), &name), || Ok(digest))?;
     }
     Ok(match (demanded, marked, whole, said) {
         (Some(_), ..) => Known::Demanded,

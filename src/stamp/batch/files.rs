@@ -21,7 +21,7 @@ use crate::stamp::stamped_image::StampedImage;
 use crate::units::u64_len;
 
 impl Run<'_> {
-    /// Whether an image stands under its name, byte for byte as far as it differs from the base.
+    /// Whether an image stands under its name, byte for byte.
     pub(super) fn is_there(&self, job: &Job<'_>, name: &str, recipe: Digest) -> Result<bool> {
         let path = self.batch.folder.join(name);
         match (self.batch.form, &self.layout) {
@@ -31,8 +31,14 @@ impl Run<'_> {
                 let (entry, _) = layout.image(name, &job.packed, Ids { recipe, content })?;
                 Ok(layout.of_name(name)? == Some(&entry))
             }
-            _ => Ok(is_there(&path, &job.image) && kept_as(&path, &job.image)?),
+            _ => Ok(self.is_whole(&path, &job.image)? && kept_as(&path, &job.image)?),
         }
+    }
+
+    /// Whether the image stands there, all of it.
+    fn is_whole(&self, path: &Path, image: &StampedImage<&ImageFile>) -> Result<bool> {
+        let Ok(found) = ImageFile::open(path) else { return Ok(false) };
+        image.is_same_as(&found, &CancelOnly(self.listener))
     }
 
     pub(super) fn image(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
@@ -219,11 +225,6 @@ fn kept_as(path: &Path, made: &PlannedImage) -> Result<bool> {
         FileAccess::Owner => file::keep_from_others(path),
         _ => Ok(!path.is_symlink()),
     }
-}
-
-/// Whether the image stands there: its size, its manifest, and everything else that was put over the base.
-fn is_there(path: &Path, image: &StampedImage<&ImageFile>) -> bool {
-    ImageFile::open(path).is_ok_and(|found| image.shows_in(&found))
 }
 
 /// Whether a file has these bytes.

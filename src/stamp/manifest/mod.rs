@@ -3,6 +3,7 @@
 //! The manifest stands in our folder on the volume, with line feeds behind it up to a size that
 //! does not depend on its digests, so that it can be filled in when everything else has its place.
 
+pub mod below;
 #[cfg(feature = "records")]
 pub mod beside;
 pub mod blocks;

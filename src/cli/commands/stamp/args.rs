@@ -22,7 +22,7 @@ use crate::cli::base;
 use crate::cli::destination::{NO_SYNC_FILES, OutputArgs, of_flag};
 use crate::cli::edit_args::EditArgs;
 use crate::cli::record::{ManifestArgs, SidecarEachArgs};
-use crate::cli::{known_hosts, printer};
+use crate::cli::{earlier, known_hosts, printer};
 
 const FORM: &str = "\
 The users file is TOML, CSV or JSON lines. A user has a `name` and any key of a
@@ -107,13 +107,14 @@ pub(crate) struct Args {
 
     /// Go on with an interrupted batch: keep files of the same recipe
     ///
-    /// A file stays even if its host keys or salts are random. Any other file under its name is an error.
+    /// A file stays even if its host keys or salts are random; it is read whole, and one that is damaged does not stay. Any
+    /// other file under its name is an error.
     #[arg(long, conflicts_with_all = ["skip_existing", "force"])]
     pub(super) resume: bool,
 
     /// Keep files of the same recipe, and replace others
     ///
-    /// A file stays even if its host keys or salts are random.
+    /// A file stays even if its host keys or salts are random; it is read whole, and one that is damaged does not stay.
     #[arg(long, conflicts_with = "force")]
     pub(super) skip_existing: bool,
 
@@ -232,7 +233,7 @@ impl Args {
         let any = !shared.host_key.is_empty() || users.iter().any(has);
         match self.edit.known_hosts() {
             Some(_) if !any => Err(known_hosts::none_put_in()),
-            Some(path) => self.about_all(path, "--known-hosts").map(drop),
+            Some(path) => self.known_hosts_file(path).map(drop),
             None if any && self.form == Form::Oci && !self.json => {
                 printer::note(ONLY_INSIDE);
                 Ok(())
@@ -241,10 +242,27 @@ impl Args {
         }
     }
 
+    /// The place of the `known_hosts` file of all images.
+    pub(super) fn known_hosts_file(&self, path: &Path) -> Result<Output> {
+        self.about_all(path, "--known-hosts", earlier::is_known_hosts)
+    }
+
+    /// The place of the file of users that failed.
+    pub(super) fn failures_file(&self) -> Result<Option<Output>> {
+        let path = self.failures.as_deref();
+        path.map(|path| self.about_all(path, "--failures", earlier::is_failures)).transpose()
+    }
+
+    /// Whether a run goes on with the images of an earlier one.
+    pub(super) fn goes_on(&self) -> bool {
+        self.resume || self.skip_existing
+    }
+
     /// The place of a file that is about all images. Better to refuse before images are written than after.
-    pub(super) fn about_all(&self, path: &Path, flag: &str) -> Result<Output> {
-        // A second run with the images of the first writes it again.
-        let force = self.resume || self.skip_existing || self.written.force;
+    fn about_all(&self, path: &Path, flag: &str, is_own: fn(&str) -> bool) -> Result<Output> {
+        // A second run with the images of the first writes it again, but no other file.
+        let of_earlier = || self.goes_on() && earlier::text(path, is_own).is_some();
+        let force = self.written.force || of_earlier();
         OutputArgs { force, ..self.written }.beside(path).map_err(of_flag(flag))
     }
 

@@ -19,6 +19,7 @@ use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::batch::names::Template;
 use remaster::stamp::batch::{Batch, Form};
+use remaster::stamp::manifest::below::Kept;
 use remaster::stamp::manifest::blocks::Blocks;
 use remaster::stamp::planned_image::ManifestOptions;
 use remaster::threads;
@@ -114,7 +115,7 @@ fn survey<'a>(
     progress: &dyn Progress,
 ) -> Result<(BaseImage<&'a ImageFile>, Digest)> {
     const HINT: &str = "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`";
-    let base = job::iso(file, "stamp", HINT)?;
+    let base = job::iso(file, ("stamp", HINT), Kept::Base, progress)?;
     let image = base.original();
     let digest = thread::scope(|scope| {
         // Initrds are read while the digest is computed. An error is reported later, if a user needs them.

@@ -18,7 +18,9 @@ use serde_json::json;
 
 use super::args::Args;
 use crate::cli::destination::mode_notes_of;
-use crate::cli::{diagnostics, interrupt, known_hosts, printer, progress, shell, stale, summary};
+use crate::cli::{
+    diagnostics, earlier, interrupt, known_hosts, printer, progress, shell, stale, summary,
+};
 
 /// Tells of users as they are done.
 pub(super) struct BatchReporter {
@@ -75,11 +77,7 @@ impl BatchReporter {
         Ok(Self {
             json: args.json,
             base,
-            failures: args
-                .failures
-                .as_ref()
-                .map(|path| args.about_all(path, "--failures"))
-                .transpose()?,
+            failures: args.failures_file()?,
             failed: Mutex::default(),
             bar: progress::counter("stamping", users),
             turn: Mutex::new(()),
@@ -126,8 +124,14 @@ impl BatchReporter {
             printer::note(&told_shared(alias, path));
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
-        let file = args.about_all(path, "--known-hosts")?;
+        let file = args.known_hosts_file(path)?;
+        let old = if args.goes_on() { earlier::text(path, earlier::is_known_hosts) } else { None };
+        let (text, gone) = earlier::joined(old.as_deref().unwrap_or_default(), &text);
         publish(vec![known_hosts::stage(&file, &text)?])?;
+        for name in gone {
+            let path = path.display();
+            printer::note(&format!("{path} had another key of {name}, which is gone from it"));
+        }
         printer::say(&format!("wrote {}\n", shell::shell_quote(path)));
         Ok(())
     }

@@ -9,11 +9,15 @@ use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::leftovers::Leftover;
 use remaster::live::Input;
+use remaster::progress::Silent;
+use remaster::stamp::manifest::below::Kept;
 use remaster::stamp::previous::PreviousStamp;
 use remaster::temporary;
 use remaster::{BaseImage, Customization, ManifestOptions, OverwritePolicy, Recipe};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
+
+use crate::cli::job;
 
 /// The copy, and the private key that opens it.
 pub(super) struct KeyedCopy {
@@ -35,7 +39,7 @@ impl KeyedCopy {
         let mut recipe = Recipe::default();
         recipe.key = vec![pair.public_key().to_openssh().map_err(fault)?];
         let file = ImageFile::open(image)?;
-        let base = BaseImage::open(&file).map_err(|fault| file.at_fault(fault))?;
+        let base = job::base(&file, Kept::All, &Silent)?;
         let made = base.customize(&customization(&base, recipe)?, &ManifestOptions::default());
         let made = made.map_err(|fault| file.at_fault(fault))?;
         made.write_to_file(&own.image, OverwritePolicy::Refuse)?;
