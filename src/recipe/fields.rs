@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::setting::{called, setting};
 use super::{Inject, Machine, Recipe, Xattrs, edits};
 use crate::error::{Advice, Error, Result};
-use crate::keys;
+use crate::keys::{self, RemoteKeys};
 
 /// What is asked for, in one line.
 trait Shown {
@@ -466,6 +466,12 @@ impl Recipe {
         self.set_names().iter().any(|given| given == name)
     }
 
+    /// Whether keys are given that are not fetched: what is expected of those that are fetched goes with them.
+    fn gives_other_keys(&self) -> bool {
+        let is_fetched = |key: &String| !matches!(RemoteKeys::parse(key, false), Ok(None));
+        !self.key.is_empty() && !self.key.iter().any(is_fetched)
+    }
+
     /// Of ways to give one secret, one is enough: what stands above wins. Not to ask for it is not a way to give it.
     fn forget_alternatives_to(&mut self, above: &Self) {
         let is_on = |switch: Option<bool>| switch == Some(true);
@@ -482,6 +488,9 @@ impl Recipe {
         {
             (self.nixos_password_file, self.nixos_password_prompt, self.nixos_password_hash) =
                 (None, None, None);
+        }
+        if above.gives_other_keys() {
+            self.expect_fingerprint = Vec::new();
         }
         if !above.wifi_password_file.is_empty()
             || is_on(above.wifi_password_prompt)
