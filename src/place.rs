@@ -1,6 +1,7 @@
 //! Where files may be made, and by what names: in a folder that exists, not among the nodes of devices, where a path means
 //! a disk that is not there, and not by the name of a packed file, as no output but a tar archive is packed.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -107,14 +108,21 @@ fn check_not_virtual(path: &Path) -> Result<()> {
 pub fn check_new_folders(path: &Path) -> Result<()> {
     check_name(path, None)?;
     check_outside_devices(path)?;
-    let above = path.ancestors().skip(1).find(|above| fs::symlink_metadata(above).is_ok());
-    if let Some(file) = above.filter(|above| !above.is_dir()) {
-        return Err(Error::Usage {
-            what: format!("cannot make {}: {} is not a folder", path.display(), file.display()),
-            hint: "check the path".into(),
-        });
-    }
+    check_not_below_file(path)?;
     path.file_name().map_or(Ok(()), |name| check_length(path, name))
+}
+
+/// Refuses what is below a file: that is in the way of every folder.
+fn check_not_below_file(path: &Path) -> Result<()> {
+    let above = path.ancestors().skip(1).find(|above| fs::symlink_metadata(above).is_ok());
+    above.filter(|above| !above.is_dir()).map_or(Ok(()), |file| Err(in_the_way(path, file)))
+}
+
+fn in_the_way(path: &Path, file: &Path) -> Error {
+    Error::Usage {
+        what: format!("cannot make {}: {} is not a folder", path.display(), file.display()),
+        hint: "check the path".into(),
+    }
 }
 
 /// Makes the folders above an output that is a folder.
@@ -205,8 +213,15 @@ fn is_descriptor(path: &Path) -> bool {
 /// A file does not make the folders of its path: a typo in them would make folders unseen.
 fn check_folder(path: &Path) -> Result<()> {
     let folder = folder_of(path);
+    check_not_below_file(path)?;
+    let is_gone =
+        |at: io::Result<PathBuf>| at.is_err_and(|at| at.kind() == io::ErrorKind::NotFound);
     match fs::metadata(&folder) {
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(no_folder(path, &folder)),
+        _ if path.is_relative() && is_gone(env::current_dir()) => Err(Error::Usage {
+            what: format!("cannot make {}: the current folder was removed", path.display()),
+            hint: "change to a folder that is there".into(),
+        }),
         _ => Ok(()),
     }
 }
@@ -225,6 +240,10 @@ fn no_folder(path: &Path, folder: &Path) -> Error {
 /// Checks that the path of a file does not end in a slash: then it means a folder, and no file can have it.
 pub(crate) fn check_file(path: &Path) -> Result<()> {
     if path.as_os_str().as_bytes().ends_with(b"/") && fs::symlink_metadata(path).is_err() {
+        let file: PathBuf = path.components().collect();
+        if fs::symlink_metadata(&file).is_ok() {
+            return Err(in_the_way(path, &file));
+        }
         return Err(no_folder(path, path));
     }
     Ok(())

@@ -158,7 +158,9 @@ fn not_a_folder(target: &Path) -> Error {
 /// Something else, such as a link that leads nowhere.
 #[cfg(feature = "records")]
 pub fn check_folder(target: &Path) -> Result<()> {
-    if fs::symlink_metadata(target).is_ok() && !target.is_dir() {
+    // With a slash behind it, the path of a file leads nowhere.
+    let plain: PathBuf = target.components().collect();
+    if fs::symlink_metadata(plain).is_ok() && !target.is_dir() {
         return Err(not_a_folder(target));
     }
     Ok(())

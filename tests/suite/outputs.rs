@@ -713,6 +713,24 @@ const BEFORE_FETCHING: &[FetchRow] = &[
     (&["NAME", "--host-key", "generate", "-o", "y"], "y.known_hosts", "y.known_hosts already"),
     (&["apply", "NAME", "patch", "-o", "x"], "x", "x already exists"),
     (&["stamp", "NAME", "users.toml", "--key", "key.pub", "-o", "x"], "x", "x already exists"),
+    (&["NAME", "--key", "key.pub", "-o", "x/y"], "x", "cannot make x/y: x is not a folder"),
+    (&["NAME", "--key", "key.pub", "-o", "x/y/z"], "x", "cannot make x/y/z: x is not a folder"),
+    (&["NAME", "--key", "key.pub", "-o", "x/"], "x", "cannot make x/: x is not a folder"),
+    (
+        &["NAME", "--key", "key.pub", "-o", "y", "--manifest", "x/m"],
+        "x",
+        "--manifest: cannot make x/m: x",
+    ),
+    (
+        &["NAME", "--host-key", "generate", "-o", "y", "--known-hosts", "x/k"],
+        "x",
+        "--known-hosts: cannot make x/k: x is not a folder",
+    ),
+    (&["apply", "NAME", "patch", "-o", "x/y"], "x", "cannot make x/y: x is not a folder"),
+    (&["netboot", "NAME", "-o", "x/y"], "x", "cannot make x/y: x is not a folder"),
+    (&["stamp", "NAME", "users.toml", "--key", "key.pub", "-o", "x/y"], "x", "x is not a folder"),
+    (&["stamp", "NAME", "users.toml", "--key", "key.pub", "-o", "x/"], "x", "and is not a folder"),
+    (&["flash", "NAME", "--to-file", "x/y"], "x", "cannot make x/y: x is not a folder"),
     (&["flash", "NAME", "--to-file", "none/y"], "x", "the folder none does not exist"),
     (&["flash", "NAME", "--key", "key.pub", "--to-file", "none/y"], "x", "the folder none does"),
     (&["flash", "NAME", "--patch", "patch", "--to-file", "none/y"], "x", "the folder none does"),
@@ -744,5 +762,22 @@ fn what_cannot_be_written_is_refused_before_a_base_is_fetched() {
         let ended = folder.run(&words_of);
         assert!(ended.status == 2 && ended.err.contains(words), "{command:?}: {}", ended.err);
         assert_eq!(folder.read(existing), b"old");
+    }
+}
+
+#[test]
+fn a_current_folder_that_is_gone_is_called_that() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    let [base, key] = ["base.iso", "key.pub"].map(|name| folder.at(name).display().to_string());
+    let program = env!("CARGO_BIN_EXE_remaster");
+    for output in ["-o x.iso", "-o y.iso --manifest x.iso"] {
+        let script = format!(
+            "mkdir gone; cd gone; rmdir ../gone; exec {program} {base} --key {key} {output}"
+        );
+        let mut shell = std::process::Command::new("sh");
+        let ended = shell.args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+        let ended = crate::support::Ended::from(ended);
+        ended.err_says(2, ".iso: the current folder was removed");
     }
 }
