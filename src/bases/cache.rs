@@ -227,21 +227,21 @@ impl Cache {
     /// Removes a base and what was begun of it. Without a sound record nothing tells which image is its own: what may be
     /// it is left.
     pub fn remove(&self, base: &CatalogEntry) -> Result<Removed> {
+        let own = [".json", CHECKED, ".part", ".part.json"].map(|ending| self.path(base, ending));
+        // Nothing is locked, or made for that, where nothing is there.
+        let is_there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
+        if !own.iter().any(is_there) {
+            return Ok(Removed { any: false, left: Vec::new() });
+        }
         let _lock = self.lock(base)?;
-        let json = self.path(base, ".json");
+        let [json, checked, part, part_json] = own;
         let named = self.named(base);
         let left = if named.is_err() { self.images(base, None)? } else { Vec::new() };
         let named = named.ok().flatten();
         named.iter().try_for_each(|file| self.check_place(file))?;
         let image = named.map(|file| self.folder.join(file));
         // The record first: what is left when this is broken off is only a file that nothing names.
-        let all = [
-            Some(json),
-            image,
-            Some(self.path(base, CHECKED)),
-            Some(self.path(base, ".part")),
-            Some(self.path(base, ".part.json")),
-        ];
+        let all = [Some(json), image, Some(checked), Some(part), Some(part_json)];
         let mut any = false;
         for path in all.into_iter().flatten() {
             any |= remove(&path)?;

@@ -174,12 +174,24 @@ fn proxy(url: &Url) -> Result<Option<Proxy>> {
     if is_exempt(url.host(), &exempt.unwrap_or_default()) {
         return Ok(None);
     }
-    let proxy = Proxy::new(&value).ok();
+    let proxy = Proxy::new(&value).ok().filter(|_| has_sound_port(&value));
     let known =
         |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
     proxy.filter(known).map(Some).ok_or_else(|| Error::Usage {
         what: format!("{name} is not an address of a proxy that can be used"),
         hint: "set it to http://HOST:PORT or https://HOST:PORT, or unset it".into(),
+    })
+}
+
+/// Whether the port of a proxy is one, if there is any: ureq takes its own for one that is not.
+fn has_sound_port(value: &str) -> bool {
+    let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let behind = host.rsplit_once(']').map_or(host, |(_, behind)| behind);
+    behind.rsplit_once(':').is_none_or(|(_, port)| {
+        let is_number = port.bytes().all(|digit| digit.is_ascii_digit());
+        is_number && port.parse::<u16>().is_ok_and(|port| port > 0)
     })
 }
 
@@ -198,6 +210,33 @@ fn is_exempt(host: &str, exempt: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_of_a_proxy_is_a_number() {
+        for sound in [
+            "http://a:80",
+            "a:3128",
+            "http://a",
+            "a",
+            "http://u:p@a:1/",
+            "http://[::1]:80",
+            "[::1]",
+        ] {
+            assert!(has_sound_port(sound), "{sound}");
+        }
+        for odd in [
+            "http://a:99999",
+            "http://a:9x",
+            "a:",
+            "a:b",
+            "a:0",
+            "http://u:p@a:",
+            "[::1]:x",
+            "a:+80",
+        ] {
+            assert!(!has_sound_port(odd), "{odd}");
+        }
+    }
 
     #[test]
     fn no_proxy_names_hosts_and_domains() {

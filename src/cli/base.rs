@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use remaster::bases::{self, Cache, Catalog, FetchOptions, Record, ResolveOptions};
+use remaster::bases::{self, Cache, Catalog, FetchOptions, Record, ResolveOptions, Url};
 use remaster::bounded;
 use remaster::environment;
 use remaster::error::{Advice, Error, Result};
@@ -17,6 +17,7 @@ use remaster::place::packing_of_name;
 use remaster::run_files::RunFiles;
 use remaster::temporary;
 
+use super::destination::of_flag;
 use super::progress::Meter;
 use super::shell::shell_quote;
 use super::{closed, interrupt, printer};
@@ -465,8 +466,11 @@ pub(crate) fn note_left(left: &[PathBuf]) {
 
 /// The server that channels are looked up at.
 pub(crate) fn mirror(given: Option<&String>) -> Result<Option<String>> {
-    if let Some(given) = given {
-        return Ok(Some(given.clone()));
-    }
-    Ok(environment::text("REMASTER_MIRROR")?.filter(|set| !set.is_empty()))
+    let (name, set) = match given {
+        Some(given) => ("--mirror", Some(given.clone())),
+        None => ("REMASTER_MIRROR", environment::text("REMASTER_MIRROR")?),
+    };
+    let set = set.filter(|set| given.is_some() || !set.is_empty());
+    set.iter().try_for_each(|set| Url::parse(set).map(drop)).map_err(of_flag(name))?;
+    Ok(set)
 }

@@ -237,6 +237,41 @@ fn a_variable_that_is_not_text_is_named_and_not_passed_over() {
 }
 
 #[test]
+fn an_address_in_the_environment_that_is_none_is_called_by_the_name_of_the_variable() {
+    let folder = Folder::new();
+    let words = ["base", "fetch", "nixos-25.11-minimal", "--cache", ".", "--timeout", "3"];
+    let no_proxy = "is not an address of a proxy that can be used";
+    let no_server = "\"foo\" is not an address of a web server";
+    for (name, value, told) in [
+        ("https_proxy", "http://127.0.0.1:99999", no_proxy),
+        ("HTTPS_PROXY", "http://127.0.0.1:9x", no_proxy),
+        ("all_proxy", "127.0.0.1:", no_proxy),
+        ("https_proxy", "foo:bar", no_proxy),
+        ("REMASTER_MIRROR", "foo", no_server),
+    ] {
+        let mut command = folder.program(&words);
+        for other in
+            ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"]
+        {
+            command.env_remove(other);
+        }
+        let ended = crate::support::Ended::from(command.env(name, value).output().unwrap());
+        ended.refused(2, name);
+        assert!(ended.err.contains(told), "{name}={value}: {}", ended.err);
+    }
+    let given = folder.run(&[&words[..], &["--mirror", "foo"]].concat());
+    given.refused(2, &format!("--mirror: {no_server}"));
+}
+
+#[test]
+fn nothing_is_made_to_remove_what_is_not_there() {
+    let folder = Folder::new();
+    let line = ["base", "remove", "nixos-25.11-minimal", "--cache", "none/cache"];
+    folder.run(&line).refused(2, "nixos-25.11-minimal is not in none/cache");
+    assert!(folder.names().is_empty(), "{:?}", folder.names());
+}
+
+#[test]
 fn what_a_damaged_record_leaves_in_the_cache_is_named() {
     let folder = Folder::new();
     let (record, image) =
