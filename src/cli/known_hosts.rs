@@ -8,6 +8,7 @@ use std::path::Path;
 use remaster::error::{Advice, Error, Result};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::file::{FileAccess, Output, OverwritePolicy, StagedFile};
+use remaster::recipe::Recipe;
 use remaster::run_files::RunFiles;
 use remaster::stamp::injected_facts::InjectedFacts;
 use serde_json::{Value, json};
@@ -52,6 +53,11 @@ impl KnownHosts {
         let file = file.map(|path| place(&path)).transpose();
         let file = file.map_err(|fault| of_wanted(wanted, fault))?;
         Ok(Some(Self { all, file, lets_in: true }))
+    }
+
+    /// Refuses a run that would tell nobody of host keys that it makes.
+    pub(super) fn check_told(&self, recipe: &Recipe) -> Result<()> {
+        if self.file.is_some() { Ok(()) } else { check_told(recipe) }
     }
 
     /// The same for an image into which this is put, which may let nobody in.
@@ -142,6 +148,18 @@ impl KnownHosts {
             printer::event(events::HOST_KEY, key);
         }
     }
+}
+
+/// Refuses host keys that are made and would be told nowhere, as nothing is printed.
+pub(super) fn check_told(recipe: &Recipe) -> Result<()> {
+    let is_made = |key: &String| key.starts_with("generate");
+    if !printer::is_quiet() || !recipe.host_key.iter().any(is_made) {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        what: "a host key is generated, and its public half would be told nowhere: -q keeps it from being printed, and no file takes it".into(),
+        hint: "give --known-hosts FILE, or leave out -q".into(),
+    })
 }
 
 /// Names the flag of a file that it was given to.

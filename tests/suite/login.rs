@@ -395,3 +395,36 @@ fn one_image_for_several_machines_tells_of_each_and_is_as_private_as_they_are() 
         .run(&["stamp", "base.iso", "users.toml", "--recipe", "rack.toml", "-o", "out"])
         .refused(2, "rack.toml:1:1: machine: a batch makes");
 }
+
+#[test]
+fn host_keys_that_are_made_are_told_somewhere() {
+    let folder = folder();
+    folder.write("users.toml", b"[[user]]\nname = 'a'\n");
+    let told = "its public half would be told nowhere";
+    let key = ["--key", "key.pub", "--host-key", "generate", "-q"];
+    let run = |way: &[&str], more: &[&str]| folder.run(&[way, &key[..], more].concat());
+    let oci = ["stamp", "base.iso", "users.toml", "--as", "oci", "-o", "oci"];
+    for way in [&["base.iso", "-o", "-"][..], &["base.iso", "--as", "patch", "-o", "-"], &oci] {
+        run(way, &[]).refused(2, told);
+        assert_eq!(run(way, &["--known-hosts", "k"]).status, 0, "{way:?}");
+        fs::remove_file(folder.at("k")).unwrap();
+    }
+    fs::remove_dir_all(folder.at("oci")).unwrap();
+    assert_eq!(run(&oci, &["--json"]).status, 0);
+    // What is given has a public half elsewhere.
+    folder.run(&["base.iso", "--host-key", "host", "-q", "-o", "-"]).quietly();
+}
+
+#[test]
+fn what_is_expected_of_fetched_keys_goes_with_them() {
+    let folder = folder();
+    let print = pair(1).fingerprint(HashAlg::Sha256).to_string();
+    let recipe = format!("key = 'gh:nobody'\nexpect-fingerprint = '{print}'\n");
+    folder.write("r.toml", recipe.as_bytes());
+    folder.run(&["base.iso", "--recipe", "r.toml", "--key", "key.pub", "-o", "a.iso"]).done();
+    folder.write("users.toml", b"[[user]]\nname = 'a'\nkey = 'key.pub'\n");
+    folder.run(&["stamp", "base.iso", "users.toml", "--recipe", "r.toml", "-o", "out"]).done();
+    // It stays for keys that are fetched, and what stands beside a key is of that.
+    let beside = ["--key", "key.pub", "--expect-fingerprint", &print, "-o", "b.iso"];
+    folder.run(&[&["base.iso"], &beside[..]].concat()).refused(2, "no key is fetched");
+}

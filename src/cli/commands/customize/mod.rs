@@ -40,6 +40,9 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     let known = KnownHosts::new(&customization, args.edit.known_hosts(), beside, files, |path| {
         args.written.beside(path)
     })?;
+    if !args.dry_run {
+        known.as_ref().map_or(Ok(()), |known| known.check_told(&recipe))?;
+    }
     let file = base::unpacked(packed, args.output.as_deref())?;
     if archive::is_tar(&file) {
         return tarball::write(args, (&recipe, &customization), &file, output.as_ref(), known);
