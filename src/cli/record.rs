@@ -38,6 +38,10 @@ pub(super) struct ManifestArgs {
     /// Whether a recipe wants the same bytes each time.
     #[arg(skip)]
     reproducible: bool,
+
+    /// The time that stays where the environment has no other.
+    #[arg(skip)]
+    earlier_epoch: Option<u64>,
 }
 
 impl ManifestArgs {
@@ -46,8 +50,15 @@ impl ManifestArgs {
         Self {
             manifest_digests: self.manifest_digests || recipe.manifest_digests == Some(true),
             sign: self.sign.clone().or_else(|| recipe.sign.clone()),
+            earlier_epoch: self.earlier_epoch,
             reproducible: recipe.reproducible == Some(true),
         }
+    }
+
+    /// The same over what an image told before, whose time stays where the environment has no other.
+    pub(super) fn over_epoch(&self, earlier_epoch: Option<u64>) -> Self {
+        let Self { manifest_digests, reproducible, .. } = *self;
+        Self { manifest_digests, sign: self.sign.clone(), reproducible, earlier_epoch }
     }
 
     /// Whether the manifest is to be signed.
@@ -74,7 +85,11 @@ impl ManifestArgs {
                 hint: "sign with an ed25519 key".into(),
             });
         }
-        Ok(ManifestOptions { epoch: epoch()?, signer, ..ManifestOptions::default() })
+        Ok(ManifestOptions {
+            epoch: epoch()?.or(self.earlier_epoch),
+            signer,
+            ..ManifestOptions::default()
+        })
     }
 
     /// The same with what is known of the base, and what is asked for.

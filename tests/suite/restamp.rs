@@ -422,3 +422,38 @@ fn a_file_beside_an_image_is_replaced_only_if_it_holds_host_keys_alone() {
         fs::remove_file(folder.at("x.iso.known_hosts")).unwrap();
     }
 }
+
+#[test]
+fn the_time_of_an_image_stays_or_is_named() {
+    let folder = stamped(&TINY, false, &["--key", "old.pub"]);
+    let run = |epoch: Option<&str>, words: &[&str]| {
+        let mut command = folder.program(words);
+        command.env_remove("SOURCE_DATE_EPOCH").envs(epoch.map(|at| ("SOURCE_DATE_EPOCH", at)));
+        Ended::from(command.output().unwrap())
+    };
+    let says = |name: &str, epoch: u8| {
+        let (image, line) = (folder.read(name), format!("\"source_date_epoch\": {epoch}"));
+        image.windows(line.len()).any(|bytes| bytes == line.as_bytes())
+    };
+    run(Some("1"), &["base.iso", "--key", "old.pub", "-o", "e.iso"]).done();
+    run(None, &["edit", "--in-place", "e.iso", "--hostname", "x"]).done();
+    assert!(says("e.iso", 1));
+    let both = ["base.iso", "--key", "old.pub", "--hostname", "x", "-o", "both.iso"];
+    run(Some("1"), &both).done();
+    assert_same("made at once", &folder.read("e.iso"), &folder.read("both.iso"));
+    run(Some("2"), &["edit", "--in-place", "e.iso", "--hostname", "x"]).done();
+    assert!(says("e.iso", 2));
+    for form in ["image", "patch"] {
+        let batch =
+            ["stamp", "base.iso", "users.toml", "--key", "old.pub", "--as", form, "-o", form];
+        run(Some("1"), &batch).done();
+        run(Some("1"), &[&batch[..], &["--resume"]].concat()).done();
+        let other = run(Some("2"), &[&batch[..], &["--resume"]].concat());
+        other.err_says(11, "of another SOURCE_DATE_EPOCH (1, now 2)");
+        let none = run(None, &[&batch[..], &["--resume"]].concat());
+        none.err_says(11, "of another SOURCE_DATE_EPOCH (1, now none)");
+        let replaced = run(Some("2"), &[&batch[..], &["--skip-existing"]].concat());
+        assert!(replaced.err.contains("1 made, 0 kept"), "{}", replaced.err);
+    }
+    assert!(says("image/a.iso", 2));
+}

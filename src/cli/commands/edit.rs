@@ -23,7 +23,7 @@ use crate::cli::job::{self, StampJob};
 use crate::cli::known_hosts::{self, KnownHosts};
 use crate::cli::printer;
 use crate::cli::progress::Meter;
-use crate::cli::record::ManifestArgs;
+use crate::cli::record::{ManifestArgs, epoch};
 use crate::cli::shell::shell_quote;
 use crate::cli::stale;
 use remaster::units::format_bytes;
@@ -98,6 +98,8 @@ struct Stays {
     asked: Vec<String>,
     /// Fingerprints of keys, and files.
     removed: Vec<String>,
+    /// `SOURCE_DATE_EPOCH`, where the environment has no other.
+    epoch: Option<u64>,
 }
 
 impl Stays {
@@ -167,7 +169,9 @@ impl Args {
         let known = self.known_hosts(&customization, files)?;
         let (base, asked) = ((&file, base), (recipe, customization));
         let no_key = self.edit.no_key;
-        let stamping = StampJob::plan_on(base, asked, &self.inside, no_key, &progress)
+        let is_of_records = is_of_records || epoch()?.is_some_and(|now| Some(now) != stays.epoch);
+        let inside = self.inside.over_epoch(stays.epoch);
+        let stamping = StampJob::plan_on(base, asked, &inside, no_key, &progress)
             .map_err(|fault| self.of_last_key(fault))?;
         stays.check(stamping.gone())?;
         edited.check_place()?;
@@ -316,7 +320,8 @@ impl Args {
             return Err(asked.switches_nothing_off());
         }
         removed.extend(carried.left_out().iter().map(|path| format!("/{path}")));
-        let stays = Stays { everything: true, asked: asked.set_names(), removed };
+        let (asked_names, epoch) = (asked.set_names(), previous.epoch());
+        let stays = Stays { everything: true, asked: asked_names, removed, epoch };
         stays.check_removed(&asked)?;
         let adds = (asked.names_key(), asked.names_host_key());
         let recipe = previous.with(asked)?;

@@ -26,6 +26,8 @@ pub(super) struct ExpectedImage<'a> {
     pub(super) base: &'a BaseFacts,
     /// Whether digests go into the manifest.
     pub(super) digests: bool,
+    /// `SOURCE_DATE_EPOCH` now.
+    pub(super) epoch: Option<u64>,
 }
 
 /// A stamped image.
@@ -70,6 +72,11 @@ impl ExistingImage {
         }
     }
 
+    /// Whether it says the time that the image to be made would say.
+    pub(super) fn is_of_time(&self, expected: &ExpectedImage<'_>) -> bool {
+        self.found.manifest.source_date_epoch == expected.epoch
+    }
+
     /// What it has that no recipe says.
     pub(super) fn made_before(&self) -> MadeBefore {
         MadeBefore {
@@ -95,6 +102,11 @@ impl ExistingImage {
                 }
                 None => "it was made of another base or recipe".to_owned(),
             },
+            Some(_) if !self.is_of_time(expected) => {
+                let told = |epoch: Option<u64>| epoch.map_or("none".to_owned(), |at| at.to_string());
+                let (then, now) = (told(found.source_date_epoch), told(expected.epoch));
+                format!("it is of the same recipe, but of another SOURCE_DATE_EPOCH ({then}, now {now})")
+            }
             Some(_) if found.signed_by.as_deref() != signed_by => {
                 "it is of the same recipe, but not signed by the same key".to_owned()
             }

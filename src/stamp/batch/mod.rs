@@ -415,7 +415,8 @@ impl Run<'_> {
         }
         let mut notes = template.notes();
         let digests = batch.options.blocks.is_some();
-        let expected = ExpectedImage { recipe_id, inputs, base: &self.about_base, digests };
+        let (base, epoch) = (&self.about_base, batch.options.epoch);
+        let expected = ExpectedImage { recipe_id, inputs, base, digests, epoch };
         let (job, kept) = self.job(template, &name, &expected)?;
         notes.extend(batch.base.look_up(job.image.edits())?);
         notes.extend(injected_facts::opened(batch.before, job.image.given()));
@@ -465,7 +466,9 @@ impl Run<'_> {
         expected: &ExpectedImage<'_>,
     ) -> Result<(Job<'_>, bool)> {
         let before = if self.keeps() { self.existing_image(name) } else { None };
-        if let Some(same) = before.as_ref().filter(|before| before.matches(expected)) {
+        let is_same =
+            |before: &&ExistingImage| before.matches(expected) && before.is_of_time(expected);
+        if let Some(same) = before.as_ref().filter(is_same) {
             let made_before = Some(same.made_before());
             let options = ManifestOptions { made_before, ..self.batch.options.clone() };
             let customization = template.complete(&same.root)?;

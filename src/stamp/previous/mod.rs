@@ -34,6 +34,8 @@ pub struct PreviousStamp {
     /// Whether there are squashfs files beside that.
     has_attached: bool,
     private: bool,
+    /// `SOURCE_DATE_EPOCH` then.
+    epoch: Option<u64>,
     /// How its switches are; none where nothing is in the live system's root.
     switches: Option<Switches>,
 }
@@ -72,8 +74,14 @@ impl PreviousStamp {
             root,
             has_attached: !stamped.attached.is_empty(),
             switches,
+            epoch: manifest.and_then(|manifest| manifest.source_date_epoch),
             private: manifest.is_none_or(|manifest| manifest.private != Some(false)),
         }))
+    }
+
+    /// `SOURCE_DATE_EPOCH` as it was then, which stays where no other is given.
+    pub fn epoch(&self) -> Option<u64> {
+        self.epoch
     }
 
     /// Takes out keys, each given as fingerprint, comment, file or key. Gives the fingerprints of those that are gone.
