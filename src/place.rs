@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Advice, Error, Result};
@@ -196,10 +196,10 @@ pub(crate) fn check_outside_devices(path: &Path) -> Result<()> {
             hint: Advice::PlugInOrFileElsewhere,
         });
     }
-    Err(Error::Usage {
-        what: format!("{shown} is below /dev and is not a device"),
-        hint: Advice::FileElsewhere,
-    })
+    let is_device = fs::metadata(path).is_ok_and(|about| about.file_type().is_char_device());
+    let is =
+        if is_device { "is a device, and not a disk" } else { "is below /dev and is not a device" };
+    Err(Error::Usage { what: format!("{shown} {is}"), hint: Advice::FileElsewhere })
 }
 
 /// Whether a path names an open file by its number, as `/dev/fd/1` does (proc(5), `/proc/PID/fd`).

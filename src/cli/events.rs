@@ -14,6 +14,7 @@ pub(crate) const VERSION: u32 = 1;
 /// - `algorithm`: as `ssh-ed25519`
 /// - `fingerprint`: as `SHA256:…`
 /// - `public`: the public half, as a `known_hosts` file has it behind the name
+/// - `file`: the `known_hosts` file that is written
 pub(crate) const HOST_KEY: &str = "host_key";
 
 /// Once per note that people read on standard error, when it is known, also what a run that failed left on a target.
@@ -26,6 +27,13 @@ pub(crate) const NOTE: &str = "note";
 /// - `entries`: the menu entries (`count`, `of`, `names`) in which that was so; null if in all, or if it is not about menus
 /// - `security`: what opens a wireless network: `WPA2`, `WPA3` or `open`; null for anything else
 pub(crate) const TAKEN_OUT: &str = "taken_out";
+
+/// Once per thing that is put in now, first (`flash`).
+/// - `name`: as a recipe names it, as `hostname`
+/// - `value`: as a recipe has it, a fingerprint or a path; empty for what is secret
+/// - `entries`: the menu entries (`count`, `of`, `names`) in which that is so; null if in all, or if it is not about menus
+/// - `security`: what opens a wireless network: `WPA2`, `WPA3` or `open`; null for anything else
+pub(crate) const PUT_IN: &str = "put_in";
 
 /// A stage begins.
 /// - `target`: the disk or file; empty where it is about the image

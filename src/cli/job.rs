@@ -178,7 +178,7 @@ impl<'a> StampJob<'a> {
     /// What there is and what would be done to it.
     pub(crate) fn dry_run(&self) -> String {
         let (path, label) = (self.file.path().display(), self.base.label());
-        let what = if self.in_place { "changed in place" } else { "base" };
+        let what = if self.in_place { "would change in place" } else { "base" };
         let mut text = format!("{what}: {path}, NixOS {}, {label}\n", self.base.release());
         if self.base.injected().is_some() {
             text.push_str(if self.adds {

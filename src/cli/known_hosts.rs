@@ -144,7 +144,10 @@ impl KnownHosts {
 
     /// The same for programs.
     pub(super) fn emit(&self) {
-        for key in self.all.iter().flat_map(facts) {
+        for mut key in self.all.iter().flat_map(facts) {
+            if let Some(key) = key.as_object_mut() {
+                key.insert("file".into(), json!(self.path()));
+            }
             printer::event(events::HOST_KEY, key);
         }
     }

@@ -429,6 +429,19 @@ impl InjectedFacts {
         notes.map(|fact| fact.value.as_str())
     }
 
+    /// What is to be noted of who can log in over ssh: nobody, root alone, or only if something is so.
+    pub fn login_notes(&self) -> Vec<String> {
+        if !self.lets_in() {
+            return vec![format!("nobody can log in over ssh, {}", self.why_nobody())];
+        }
+        let alone = |why| format!("root alone can log in over ssh, as {why}");
+        let nobody = |why| format!("nobody can log in over ssh {why}");
+        let depends = |what| format!("people can log in over ssh only if {what}");
+        let notes = self.why_root_alone().map(alone).into_iter();
+        let notes = notes.chain(self.why_not_by_itself().map(nobody));
+        notes.chain(self.depends_on().map(depends)).collect()
+    }
+
     /// Why nobody can log in, or how far that is known, if [`Self::lets_in`] is false.
     pub fn why_nobody(&self) -> String {
         if let Some(why) = self.obstacles.everybody() {

@@ -428,3 +428,31 @@ fn what_is_expected_of_fetched_keys_goes_with_them() {
     let beside = ["--key", "key.pub", "--expect-fingerprint", &print, "-o", "b.iso"];
     folder.run(&[&["base.iso"], &beside[..]].concat()).refused(2, "no key is fetched");
 }
+
+#[test]
+fn events_tell_what_is_put_in_and_that_nobody_can_log_in() {
+    let folder = folder();
+    let print = pair(1).fingerprint(HashAlg::Sha256).to_string();
+    let hash = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
+    let masked = ["--karg", "systemd.mask=sshd.service", "--root-password-hash", hash];
+    let line = ["flash", "base.iso", "--key", "key.pub", "--host-key", "host", "--hostname", "box"];
+    let out = ["--to-file", "f.iso", "--json"];
+    let ended = folder.run(&[&line[..], &masked, &out].concat());
+    assert_eq!(ended.status, 0, "{}", ended.err);
+    let events: Vec<Value> =
+        ended.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| -> Vec<&Value> {
+        events.iter().filter(|event| event["event"] == name).collect()
+    };
+    let put_in = |name: &str| -> Vec<&str> {
+        let of = of("put_in").into_iter().filter(|event| event["name"] == name);
+        of.map(|event| event["value"].as_str().unwrap()).collect()
+    };
+    assert!(put_in("key").iter().any(|key| key.starts_with(&print)), "{}", ended.text());
+    assert_eq!(put_in("hostname"), ["box"]);
+    assert_eq!(put_in("root-password"), [""]);
+    assert!(!ended.text().contains(hash));
+    let why = "nobody can log in over ssh, as the kernel argument `systemd.mask=sshd.service`";
+    assert!(of("note").iter().any(|note| note["note"].as_str().unwrap().starts_with(why)));
+    assert_eq!(of("host_key")[0]["file"], "f.iso.known_hosts");
+}

@@ -423,15 +423,7 @@ impl Run<'_> {
         notes.extend(batch.base.menus_without(job.image.edits()));
         let given = job.image.given();
         notes.extend(given.not_understood().map(|note| format!("not understood: {note}")));
-        if !given.lets_in() {
-            notes.push(format!("nobody can log in over ssh, {}", given.why_nobody()));
-        }
-        let alone = |why| format!("root alone can log in over ssh, as {why}");
-        notes.extend(given.why_root_alone().map(alone));
-        let nobody = |why| format!("nobody can log in over ssh {why}");
-        notes.extend(given.why_not_by_itself().map(nobody));
-        let depends = |what| format!("people can log in over ssh only if {what}");
-        notes.extend(given.depends_on().map(depends));
+        notes.extend(given.login_notes());
         let content = manifest::content_id(batch.sha256, job.image.digest());
         let done = MadeImage {
             name: user.name.clone(),

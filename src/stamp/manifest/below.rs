@@ -63,7 +63,12 @@ pub fn check_opened(
 }
 
 /// What is wrong with what was put in.
-fn fault(base: &BaseImage<&ImageFile>, stamped: &Stamped, found: &Found) -> Result<Option<String>> {
+fn fault(
+    base: &BaseImage<&ImageFile>,
+    stamped: &Stamped,
+    found: &Found,
+    progress: &dyn Progress,
+) -> Result<Option<String>> {
     let image = *base.original().base();
     if let Some(Fault { what, found }) =
         first_fault(found, (image, stamped), BaseFacts::gather(base)?)

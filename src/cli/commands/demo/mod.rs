@@ -15,6 +15,7 @@ use crate::cli::shell::shell_quote;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::inspect::Report;
+use remaster::output::directory;
 use remaster::place;
 use remaster::units::format_bytes;
 
@@ -115,6 +116,7 @@ fn temporary_folder() -> Result<PathBuf> {
 }
 
 fn check_empty(path: &Path) -> Result<()> {
+    directory::check_folder(path)?;
     let mut found =
         fs::read_dir(path).map_err(Error::io(format!("look into {}", path.display())))?;
     if found.next().is_none() {

@@ -253,6 +253,7 @@ fn stamp_and_write(args: &Args, to: &TargetArgs, files: &mut RunFiles) -> Result
     let FinishedJob { image, summary, gone, .. } = stamping.compose()?;
     if args.to.disks.json {
         outcome::tell_taken_out(&gone);
+        outcome::tell_put_in(image.given());
     } else {
         printer::say(&summary);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use remaster::error::{Error, Result};
 use remaster::flash::{self, DigestMatch, Medium, Report};
 use remaster::formats::fat32::Label;
-use remaster::stamp::injected_facts::Fact;
+use remaster::stamp::injected_facts::{Fact, InjectedFacts};
 use remaster::stamp::privacy::Privacy;
 use remaster::target::{OpenedBy, Target};
 use remaster::units::format_bytes;
@@ -28,6 +28,14 @@ pub(super) fn tell_taken_out(gone: &[Fact]) {
     for fact in gone {
         printer::event(events::TAKEN_OUT, json!(fact));
     }
+}
+
+/// Tells of what is put in, for programs: people read it in the summary.
+pub(super) fn tell_put_in(given: &InjectedFacts) {
+    for fact in given.with_comments() {
+        printer::event(events::PUT_IN, json!(fact));
+    }
+    given.login_notes().iter().for_each(|note| printer::note(note));
 }
 
 /// What is done with a target.
