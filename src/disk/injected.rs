@@ -43,7 +43,14 @@ impl<B: ReadAt> DiskBase<B> {
         let whole = PatchedImage::whole(image);
         let raw = DiskSurvey::read(&whole)?;
         let Some(stamped) = stamped(&whole, &raw)? else {
-            return Ok(Self { image: whole, raw, stamped: None, now: None });
+            let end = raw.partitions.end(whole.size())?;
+            let has_no_end = raw.partitions.backup_fault.is_some() || end == 0;
+            if has_no_end || end >= whole.size() {
+                return Ok(Self { image: whole, raw, stamped: None, now: None });
+            }
+            let image = whole.with(Vec::new(), end)?;
+            let raw = DiskSurvey::read(&image)?;
+            return Ok(Self { image, raw, stamped: None, now: None });
         };
         let image = without(whole, &raw, &stamped.undo)?;
         let below = DiskSurvey::read(&image)?;

@@ -69,6 +69,16 @@ impl Partitions {
         Ok(found)
     }
 
+    /// The first byte behind all partitions, and behind the backup of the GPT if that is sound and ends by byte `last`.
+    pub fn end(&self, last: u64) -> Result<u64> {
+        let backup = self.gpt.as_ref().filter(|_| self.backup_fault.is_none()).and_then(|gpt| {
+            let end = gpt.ends().0.checked_add(1)?.checked_mul(gpt.block())?;
+            Some(end).filter(|end| *end <= last)
+        });
+        let ends = self.ranges()?.into_iter().map(ByteRange::end);
+        Ok(ends.chain(backup).max().unwrap_or_default())
+    }
+
     /// The partitions that show the volume: all that begin where the image does.
     pub fn of_the_volume(&self) -> Result<Vec<(String, ByteRange)>> {
         let mut found = self.named()?;

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::boot::folder::Folder;
 use crate::boot::hook::{self, ROOT};
+use crate::checked;
 use crate::error::{Advice, Error, Result};
 use crate::formats::Says;
 use crate::formats::newc::{self, Kind, Member, Next};
@@ -20,6 +21,9 @@ pub(crate) const LARGEST_PAYLOAD: u64 = 64 << 20;
 
 /// Bytes of an undo record: the changed blocks, which are some hundred KB.
 const LARGEST_UNDO: u64 = 64 << 20;
+
+/// Bytes behind a volume within which a backup table is of the image: images end at whole mebibytes.
+const NEAR: u64 = 1 << 20;
 
 /// What stands in our folder on a volume.
 #[derive(Clone, Debug)]
@@ -147,7 +151,14 @@ impl<B: ReadAt> IsoBase<B> {
         let whole = PatchedImage::whole(image);
         let survey = Survey::read(&whole)?;
         let Some(stamped) = Stamped::find(&whole, survey.tree())? else {
-            return Ok(Self { image: whole, survey, stamped: None, now: None });
+            let end = end_of(&survey)?;
+            if end >= whole.size() {
+                return Ok(Self { image: whole, survey, stamped: None, now: None });
+            }
+            // As it was read back from a longer stick: what is behind the volume is of nobody knows what.
+            let image = whole.with(Vec::new(), end)?;
+            let survey = Survey::read(&image)?;
+            return Ok(Self { image, survey, stamped: None, now: None });
         };
         let image = without(whole, &stamped.undo)?;
         let below = Survey::read(&image)?;
@@ -155,10 +166,18 @@ impl<B: ReadAt> IsoBase<B> {
     }
 }
 
+/// Where an image ends: with its volume, its partitions, and the backup table right behind them. A table that was moved to the
+/// end of a stick is not of the image.
+fn end_of(survey: &Survey) -> Result<u64> {
+    let volume = survey.volume.size();
+    let near = checked::sum(volume, NEAR, "the end of the volume")?;
+    Ok(survey.partitions.end(near)?.max(volume))
+}
+
 impl IsoBase<&ImageFile> {
     /// SHA-256 of the base, if that of the file is known and it is the base.
     pub fn known_sha256(&self) -> Option<[u8; 32]> {
-        self.image.base().sha256().filter(|_| self.stamped.is_none())
+        self.image.base().sha256().filter(|_| self.stamped.is_none() && self.image.is_base())
     }
 }
 

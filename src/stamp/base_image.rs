@@ -25,6 +25,7 @@ use crate::iso::survey::console::Console;
 use crate::live::{self, Facts};
 use crate::output::{Outgoing, Privacy};
 use crate::recipe::edits::Edits;
+use crate::units::beyond;
 
 /// The store of an installer.
 const STORE: &str = "/nix-store.squashfs";
@@ -119,6 +120,16 @@ impl<B: ReadAt> BaseImage<B> {
         self.original().size()
     }
 
+    /// Where the image ends in its file or on its medium.
+    pub fn end(&self) -> u64 {
+        self.injected().map_or_else(|| self.size(), |stamped| stamped.undo.stamped_size)
+    }
+
+    /// Bytes that stand behind it there.
+    pub fn behind(&self) -> u64 {
+        beyond(self.original().base().size(), self.end())
+    }
+
     /// What was put in before; `None` if nothing was.
     pub fn injected(&self) -> Option<&Stamped> {
         match &self.kind {
@@ -205,6 +216,12 @@ impl<B: ReadAt> BaseImage<B> {
     pub fn look_up(&self, edits: &Edits) -> Result<Vec<String>> {
         let mut notes: Vec<String> =
             menu::differing_defaults(self.configs(), &edits.boot).into_iter().collect();
+        notes.extend(Some(self.behind()).filter(|more| *more > 0).map(|more| {
+            let end = self.end();
+            format!(
+                "{more} bytes stand behind the image, which ends at byte {end}: they are left out"
+            )
+        }));
         if !edits.required_names.is_empty() {
             let known = self.console.get_or_init(|| self.console());
             notes.extend(live::look_up(edits, known.as_ref().map_err(String::as_str))?);
@@ -283,7 +300,8 @@ impl<B: ReadAt> BaseImage<B> {
 impl BaseImage<&ImageFile> {
     /// SHA-256 of the original, if that of the file is known and it is the original.
     pub fn known_sha256(&self) -> Option<Digest> {
-        self.original().base().sha256().filter(|_| self.injected().is_none()).map(Digest)
+        let is_original = self.injected().is_none() && self.original().is_base();
+        self.original().base().sha256().filter(|_| is_original).map(Digest)
     }
 }
 

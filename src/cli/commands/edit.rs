@@ -26,7 +26,7 @@ use crate::cli::progress::Meter;
 use crate::cli::record::{ManifestArgs, epoch};
 use crate::cli::shell::shell_quote;
 use crate::cli::stale;
-use remaster::units::format_bytes;
+use remaster::units::{beyond, format_bytes};
 
 /// Put more into an image file, writing only what changes
 #[derive(Debug, clap::Args)]
@@ -162,7 +162,7 @@ impl Args {
         let kept = if self.replace { Kept::Base } else { Kept::All };
         let progress = Meter::stages()?;
         let base = job::base(&file, kept, &progress)?;
-        check_end(&file, base.injected().map(|stamped| stamped.undo.stamped_size))?;
+        check_end(&file, base.end())?;
         let is_of_records = !self.inside.flag_names().is_empty()
             || OF_RECORDS.iter().any(|name| asked.is_set(name));
         let Gathered { recipe, customization, stays } = self.gather(&base, asked)?;
@@ -421,10 +421,8 @@ fn mode_shown(is_private: bool) -> String {
 }
 
 /// Refuses an image with bytes behind its end: they are of nobody knows what, and would be cut off.
-pub(crate) fn check_end(file: &ImageFile, end: Option<u64>) -> Result<()> {
-    let Some((end, more)) = end.and_then(|end| Some((end, file.size().checked_sub(end)?))) else {
-        return Ok(());
-    };
+pub(crate) fn check_end(file: &ImageFile, end: u64) -> Result<()> {
+    let more = beyond(file.size(), end);
     if more == 0 {
         return Ok(());
     }

@@ -84,7 +84,7 @@ fn reset(args: &Args) -> Result<()> {
     }
     let below = below(&file)?;
     if edited.is_some() {
-        edit::check_end(&file, Some(below.stamped_size()))?;
+        edit::check_end(&file, below.stamped_size())?;
     }
     let (image, stamped) = (below.image(), privacy::known_of(&file)?);
     let progress = Destination::meter(output.as_ref())?;

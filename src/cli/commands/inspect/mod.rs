@@ -6,7 +6,7 @@ mod whole;
 use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Material, Result};
-use remaster::image::{ImageFile, ReadAt as _};
+use remaster::image::ImageFile;
 use remaster::inspect::{JSON_SCHEMA, Report};
 use remaster::netboot::archive;
 use remaster::netboot::tree::{Files, Tree};
@@ -93,16 +93,14 @@ fn of_image(args: &Args, path: &Path, file: &ImageFile) -> Result<()> {
     })
 }
 
-/// Tells of bytes behind a stamped image in a file. A stick is longer than what was written to it.
+/// Tells of bytes behind an image in a file. A stick is longer than what was written to it.
 fn tell_end(file: &ImageFile, base: &BaseImage<&ImageFile>) -> Result<()> {
     let about = file.file().metadata().map_err(Error::io("look at the image"))?;
-    let Some(stamped) = base.injected().filter(|_| about.is_file()) else { return Ok(()) };
-    let end = stamped.undo.stamped_size;
-    match file.size().checked_sub(end) {
-        None | Some(0) => {}
-        Some(more) => printer::note(&format!(
+    let (more, end) = (base.behind(), base.end());
+    if about.is_file() && more > 0 {
+        printer::note(&format!(
             "{more} bytes stand behind the image, which ends at byte {end}: they are not a part of it"
-        )),
+        ));
     }
     Ok(())
 }
