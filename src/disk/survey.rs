@@ -193,7 +193,10 @@ fn no_other_start<I: ReadAt>(fs: &Filesystem<&I>) -> Result<()> {
     for path in OTHER_STARTS {
         if fs.lookup(path)?.is_some() {
             let what = "the root filesystem of the raw image";
-            return Err(Error::unsupported(what, format!("{MENU} as the only menu"), path));
+            let fault = Error::unsupported(what, format!("{MENU} as the only menu"), path);
+            return Err(
+                fault.with_hint(format!("take {path} off the image: U-Boot would start it"))
+            );
         }
     }
     Ok(())

@@ -63,7 +63,7 @@ fn replaced(base: &[u8], path: &str, at: usize, new: &[u8]) -> Vec<u8> {
 }
 
 /// The headers of a program for UEFI that is a kernel with an initrd (UAPI.5): one section, `.linux`.
-fn unified_kernel() -> Vec<u8> {
+pub(crate) fn unified_kernel() -> Vec<u8> {
     let parts: [(&[u8], usize); 7] = [
         (b"MZ", 0x3c),
         (&[64], 4),

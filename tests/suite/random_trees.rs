@@ -12,6 +12,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use remaster::iso::survey::tree::{Kind, Tree};
 use remaster::recipe::edits::InjectMethod;
 
+use crate::hostile_bases::unified_kernel;
 use crate::support::{Folder, TINY, edits, stamp, survey, try_stamp};
 
 /// Runs a program, which must be there.
@@ -56,7 +57,7 @@ fn installer(folder: &Folder, more: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     let mut list = String::new();
     for (path, bytes) in read(&TINY, survey.tree()) {
         // xorriso makes the catalog itself.
-        if path == "/.boot.cat" {
+        if path == "/.boot.cat" || more.contains_key(&path[1..]) {
             continue;
         }
         let name = format!("f{}", list.len());
@@ -153,4 +154,82 @@ fn a_file_that_one_hierarchy_lacks_is_named() {
     let fault = try_stamp(&base, &edits(1, InjectMethod::ExtraInitrd)).unwrap_err().to_string();
     let words = format!("is wrong: hierarchies: only the Primary one has /{path}");
     assert!(fault.contains(&words), "{fault}");
+}
+
+/// A menu of another system.
+const UBUNTU: &str = "search --no-floppy --fs-uuid --set=root 1234-ABCD\nmenuentry 'Ubuntu' {\n linux /vmlinuz\n initrd /initrd.img\n}\n";
+
+/// A file with the first word of an entry of isolinux.
+const SURROUND: &str = "nodes = [\n {\n  label = convolver\n  config = {\n   filename = hrir.wav\n";
+
+/// An entry of systemd-boot whose kernel is not on the volume.
+const ENTRY: &str = "title NixOS\nlinux /EFI/nixos/k.efi\ninitrd /EFI/nixos/i.efi\noptions init=/nix/store/x/init\n";
+
+/// A menu with paths that begin in its folder.
+const EXTLINUX: &str =
+    "LABEL x\nLINUX ../nixos/k\nINITRD ../nixos/i\nAPPEND init=/nix/store/x/init\n";
+
+/// Files that no loader of the image reads.
+const UNREAD: [(&str, &[u8]); 8] = [
+    ("root/dotfiles/surround.conf", SURROUND.as_bytes()),
+    ("repo/grub/grub.cfg", UBUNTU.as_bytes()),
+    ("repo/loader/nixos.conf", ENTRY.as_bytes()),
+    ("repo/extlinux/extlinux.conf", EXTLINUX.as_bytes()),
+    ("repo/isolinux/isolinux.cfg", b"LABEL x\nCOM32 linux.c32\n"),
+    ("latin.conf", b"name=caf\xe9\nrdinit=/x\n"),
+    ("tftpboot/pxelinux.cfg/default.cfg", b"LABEL x\nINCLUDE pxelinux.cfg/extra.cfg\n"),
+    ("polybar.conf", b"label = x\nui z y\n"),
+];
+
+/// The same files where loaders look, and what is said of them.
+const READ: [(&[(&str, &str)], &str); 7] = [
+    (&[("boot/surround.conf", SURROUND)], "/boot/surround.conf"),
+    (&[("EFI/debian/grub.cfg", UBUNTU)], "/EFI/debian/grub.cfg"),
+    (&[("loader/entries/nixos.conf", ENTRY)], "/loader/entries/nixos.conf"),
+    (&[("extlinux/extlinux.conf", EXTLINUX)], "/extlinux/extlinux.conf"),
+    (&[("repo/a.cfg", "linux KERNEL init=/nix/store/x/init\ninitrd INITRD\n")], "/repo/a.cfg"),
+    (&[("repo/a.conf", "label x\nkernel KERNEL\nui a b\nappend initrd=INITRD\n")], "/repo/a.conf"),
+    (
+        &[
+            ("boot/m.cfg", "menuentry x {\n configfile /repo/menu.cfg\n}\n"),
+            ("repo/menu.cfg", UBUNTU),
+        ],
+        "/repo/menu.cfg",
+    ),
+];
+
+#[test]
+fn files_that_no_loader_reads_are_left_alone_and_others_are_judged() {
+    let folder = Folder::new();
+    folder.write("key.pub", crate::support::key(1).as_bytes());
+    let told = |files: BTreeMap<String, Vec<u8>>| {
+        folder.write("base.iso", &installer(&folder, &files));
+        folder.run(&["base.iso", "--key", "key.pub", "-f", "-o", "out"])
+    };
+    let owned = |(path, bytes): (&str, &[u8])| (path.to_owned(), bytes.to_vec());
+    let program = ("install/nixos.efi", &unified_kernel()[..]);
+    let unread = UNREAD.into_iter().chain([program]);
+    told(unread.map(owned).collect()).done();
+    let one = survey(&TINY).triplets[0].clone();
+    for (files, words) in READ {
+        let bytes =
+            |text: &str| text.replace("KERNEL", &one.kernel).replace("INITRD", &one.initrds[0]);
+        let files = files.iter().map(|(path, text)| (path.to_string(), bytes(text).into_bytes()));
+        let ended = told(files.collect());
+        assert!(ended.status == 4 && ended.err.contains(words), "{words}: {}", ended.err);
+        assert!(ended.err.contains("off the image, if nothing needs it"), "{}", ended.err);
+    }
+    let program = ("EFI/Linux/nixos.efi", &unified_kernel()[..]);
+    told([owned(program)].into()).refused(4, "/EFI/Linux/nixos.efi, a kernel, its initrd");
+}
+
+#[test]
+fn an_installer_without_a_label_of_its_own_is_taken() {
+    let folder = Folder::new();
+    let mut files = BTreeMap::new();
+    files.insert("version.txt".to_owned(), Vec::new());
+    folder.write("base.iso", &installer(&folder, &files));
+    folder.write("key.pub", crate::support::key(1).as_bytes());
+    let told = folder.run(&["base.iso", "--key", "key.pub", "-o", "out"]).err;
+    assert!(told.contains("NixOS of an unknown release accepts the key"), "{told}");
 }

@@ -40,7 +40,10 @@ pub(crate) fn check_behind(partitions: &Partitions, volume_size: u64) -> Result<
             "the partitions, as the volume must grow",
             format!("none behind the volume, which ends at byte {volume_size:#x}"),
             format!("{name} from byte {start:#x} on"),
-        )),
+        )
+        .with_hint(format!(
+            "give the ISO itself, not a copy of a stick to which {name} was added; or delete that partition"
+        ))),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::iso::survey::boot_catalog::ElToritoEntry;
 use crate::iso::survey::esp::{Esp, EspFile};
 use crate::iso::survey::loaders::is_loader;
 use crate::iso::survey::nixos::BootTarget;
+use crate::iso::survey::read_places::{ReadPlaces, linked};
 use crate::iso::survey::tree::{Kind, Tree};
 use crate::iso::survey::volume::Volume;
 use crate::units::{ByteRange, LOGICAL_BLOCK};
@@ -44,13 +45,18 @@ pub fn all<I: ReadAt>(
 ) -> Result<Vec<Config>> {
     let mut menus = Menus::default();
     let mut texts = Texts::default();
-    on_volume(image, tree, &mut texts, |path, bytes| {
+    let mut unread = on_volume(image, tree, &mut texts, |path, bytes| {
         menus.take(ConfigLocation::Volume, path, bytes)
     })?;
     for entry in boot.iter().filter(|entry| entry.is_esp()) {
         on_esp(image, tree, (entry.image, &mut texts), |path, bytes| {
             menus.take(ConfigLocation::Esp(entry.image), path, bytes)
         })?;
+    }
+    while let Some(at) = unread.iter().position(|(path, _)| menus.is_led_to(path)) {
+        let (path, bytes) = unread.swap_remove(at);
+        no_unified_kernel(path, &bytes, |program| head_of(image, tree, program))?;
+        menus.take(ConfigLocation::Volume, path, bytes)?;
     }
     menus.check_included()?;
     menus.check_links(tree)?;
@@ -73,7 +79,8 @@ struct Menus {
 
 impl Menus {
     fn take(&mut self, place: ConfigLocation, path: &str, bytes: Vec<u8>) -> Result<()> {
-        let Parsed { config, menu } = config::parse(place.clone(), path, bytes, &mut self.budget)?;
+        let parsed = config::parse(place.clone(), path, bytes, &mut self.budget);
+        let Parsed { config, menu } = parsed.map_err(|fault| without(&place, path, fault))?;
         if let Some(config) = config {
             self.configs.push(config);
         }
@@ -91,14 +98,17 @@ impl Menus {
         };
         match self.included.iter().find(unread) {
             None => Ok(()),
-            Some((path, _, file)) => Err(config::elsewhere(path, file)),
+            Some((path, _, file)) => {
+                Err(without(&ConfigLocation::Volume, path, config::elsewhere(path, file)))
+            }
         }
     }
 
     /// Refuses a symbolic link that loaders look for as a menu and that leads to what is not read as one.
     fn check_links(&self, tree: &Tree) -> Result<()> {
+        let places = ReadPlaces::of(tree);
         for (path, node) in &tree.nodes {
-            let Some(syntax) = Syntax::of_name(path) else { continue };
+            let Some(syntax) = Syntax::of_name(path).filter(|_| places.has(path)) else { continue };
             let is_menu = |to: &str| {
                 let menu = (ConfigLocation::Volume, linked(path, to), syntax);
                 self.read.contains(&menu)
@@ -133,8 +143,17 @@ impl Menus {
         };
         match self.roots.iter().find(|(_, change)| !is_own(&change.root)) {
             None => Ok(()),
-            Some((path, change)) => Err(config::another_root(path, change)),
+            Some((path, change)) => {
+                Err(without(&ConfigLocation::Volume, path, config::another_root(path, change)))
+            }
         }
+    }
+
+    /// Whether a menu that is read leads to this file of the volume.
+    fn is_led_to(&self, path: &str) -> bool {
+        self.included.iter().any(|(menu, _, file)| {
+            config::is_of_volume(&file.file) && led_to(menu, &file.file).iter().any(|to| to == path)
+        })
     }
 
     /// Whether a file that a menu leads to is read in the menu's language. A relative path may start in the menu's folder.
@@ -142,8 +161,7 @@ impl Menus {
         if !config::is_of_volume(file) {
             return false;
         }
-        let folder = menu.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let paths = [volume_path(file), volume_path(&format!("{folder}/{file}"))];
+        let paths = led_to(menu, file);
         self.read.iter().filter(|(_, _, read)| *read == syntax).any(|(place, path, _)| {
             paths.iter().any(|wanted| match place {
                 ConfigLocation::Volume => path == wanted,
@@ -153,19 +171,29 @@ impl Menus {
     }
 }
 
-/// The path that a symbolic link leads to.
-fn linked(link: &str, to: &str) -> String {
-    let folder = link.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let start = if to.starts_with('/') { "" } else { folder };
-    let mut parts = Vec::new();
-    for part in start.split('/').chain(to.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
+/// The paths that a word of a menu may name. A relative one may start in the menu's folder.
+fn led_to(menu: &str, file: &str) -> [String; 2] {
+    let folder = menu.rsplit_once('/').map_or("", |(folder, _)| folder);
+    [volume_path(file), volume_path(&format!("{folder}/{file}"))]
+}
+
+/// Menus that every installer has.
+const OF_INSTALLERS: [&str; 4] = [
+    "/efi/boot/grub.cfg",
+    "/boot/grub/grub.cfg",
+    "/boot/grub/loopback.cfg",
+    "/isolinux/isolinux.cfg",
+];
+
+/// A refusal of a menu that says what can be done where it is none that every installer has.
+fn without(place: &ConfigLocation, path: &str, fault: Error) -> Error {
+    let is_of_installers = OF_INSTALLERS.iter().any(|own| path.eq_ignore_ascii_case(own));
+    if *place != ConfigLocation::Volume || is_of_installers {
+        return fault;
     }
-    volume_path(&parts.join("/"))
+    fault.with_hint(format!(
+        "take {path} off the image, if nothing needs it: boot loaders may read it"
+    ))
 }
 
 /// What is left of [`LARGEST_SUM`].
@@ -199,7 +227,7 @@ pub fn others<I: ReadAt>(
     };
     let mut found = Vec::new();
     let mut texts = Texts::default();
-    for (path, extent) in candidates(tree, &mut texts)? {
+    for (path, extent) in candidates(tree, &ReadPlaces::of(tree), &mut texts)? {
         if !known(path, &ConfigLocation::Volume) {
             found.push((path.to_owned(), image.read_range(path, extent, LARGEST)?));
         }
@@ -219,16 +247,25 @@ pub fn others<I: ReadAt>(
 }
 
 /// The files of the volume that may be configs and are not empty. Any number of names can have the same bytes.
-fn candidates<'t>(tree: &'t Tree, texts: &mut Texts) -> Result<Vec<(&'t str, ByteRange)>> {
+fn candidates<'t>(
+    tree: &'t Tree,
+    places: &ReadPlaces,
+    texts: &mut Texts,
+) -> Result<Vec<(&'t str, ByteRange)>> {
     let mut found = Vec::new();
     for (path, node) in tree.files() {
-        if !is_config(path, node.size())? {
+        let is_config = match is_config(path, node.size()) {
+            Err(_) if !places.has(path) => false,
+            known => known?,
+        };
+        if !is_config {
             continue;
         }
         texts.take(node.size().max(LOGICAL_BLOCK))?;
         match node.extents.as_slice() {
             [] => {}
             [extent] => found.push((path, *extent)),
+            _ if !places.has(path) => {}
             several => {
                 let what = format!("the boot config {path}");
                 return Err(Error::unsupported(what, "one extent", several.len().to_string()));
@@ -254,7 +291,7 @@ fn is_config(path: &str, size: u64) -> Result<bool> {
 
 /// Refuses a volume whose menus or firmware start a kernel and an initrd in one file.
 pub(crate) fn check_unified<I: ReadAt>(image: &I, tree: &Tree) -> Result<()> {
-    on_volume(image, tree, &mut Texts::default(), |_, _| Ok(()))
+    on_volume(image, tree, &mut Texts::default(), |_, _| Ok(())).map(drop)
 }
 
 /// Refuses menus whose kernels have an initrd of their own.
@@ -269,22 +306,32 @@ pub(crate) fn check_kernels<I: ReadAt>(
         .try_for_each(|path| not_unified("a boot menu", path, head_of(image, tree, path)?))
 }
 
-/// Hands the path and the bytes of each file of the volume that may be a config to `each`.
-fn on_volume<I: ReadAt>(
+/// A file of the volume that may be a config: its path and bytes.
+type Candidate<'t> = (&'t str, Vec<u8>);
+
+/// Hands the path and the bytes of each file of the volume to `each` that may be a config and that loaders look for, or that
+/// starts something of the volume. Gives the others.
+fn on_volume<'t, I: ReadAt>(
     image: &I,
-    tree: &Tree,
+    tree: &'t Tree,
     texts: &mut Texts,
     mut each: impl FnMut(&str, Vec<u8>) -> Result<()>,
-) -> Result<()> {
-    for (path, extent) in candidates(tree, texts)? {
+) -> Result<Vec<Candidate<'t>>> {
+    let places = ReadPlaces::of(tree);
+    let mut unread = Vec::new();
+    for (path, extent) in candidates(tree, &places, texts)? {
         let bytes = image.read_range(path, extent, LARGEST)?;
+        if !places.has(path) && !places.starts(path, &String::from_utf8_lossy(&bytes)) {
+            unread.push((path, bytes));
+            continue;
+        }
         no_unified_kernel(path, &bytes, |program| head_of(image, tree, program))?;
         each(path, bytes)?;
     }
-    for (path, _) in tree.files().filter(|(path, _)| is_loader(path)) {
+    for (path, _) in tree.files().filter(|(path, _)| is_loader(path) && places.has(path)) {
         not_unified("the volume", path, head_of(image, tree, path)?)?;
     }
-    Ok(())
+    Ok(unread)
 }
 
 /// The same of the UEFI boot image at these bytes.
@@ -406,7 +453,8 @@ mod tests {
             let nodes: BTreeMap<_, _> =
                 (0..names).map(|number| (format!("/{number}.cfg"), node.clone())).collect();
             let tree = Tree { hierarchy: Hierarchy::Primary, nodes };
-            candidates(&tree, &mut Texts::default()).map(|found| found.len())
+            candidates(&tree, &ReadPlaces::of(&tree), &mut Texts::default())
+                .map(|found| found.len())
         };
         assert_eq!(read(names).unwrap(), usize::try_from(names).unwrap());
         let told = read(names + 1).unwrap_err().to_string();
@@ -443,7 +491,8 @@ mod tests {
         let extents = |count: u64| (0..count).map(|at| ByteRange::new(at * 2048, 9).unwrap());
         let read = |count: u64| {
             let tree = tree(Kind::File, extents(count).collect());
-            candidates(&tree, &mut Texts::default()).map(|found| found.len())
+            candidates(&tree, &ReadPlaces::of(&tree), &mut Texts::default())
+                .map(|found| found.len())
         };
         assert_eq!((read(0).unwrap(), read(1).unwrap()), (0, 1));
         let told = read(2).unwrap_err().to_string();

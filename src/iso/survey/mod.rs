@@ -10,6 +10,7 @@ mod esp_check;
 pub mod loaders;
 pub mod located;
 pub mod nixos;
+mod read_places;
 pub mod squashfs;
 pub mod tree;
 pub mod volume;
@@ -85,7 +86,7 @@ impl Survey {
         let triplets = nixos::triplets(&configs);
         nixos::check_menus(&configs, primary, &boot)?;
         boot_catalog::check_bios(image, &boot)?;
-        nixos::check_triplets(primary, &triplets)?;
+        nixos::check_named(primary, &configs)?;
         configs::check_kernels(image, primary, &triplets)?;
         let release = nixos::release(image, primary)?;
         let architecture = nixos::architecture(primary);

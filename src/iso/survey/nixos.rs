@@ -31,11 +31,16 @@ pub struct BootTarget {
 /// The text of `version.txt`, as `25.11.12484.b6018f87da91`.
 pub fn release<I: ReadAt>(image: &I, tree: &Tree) -> Result<String> {
     const PATH: &str = "/version.txt";
-    let found = tree.file(PATH).and_then(|node| node.extents.first());
-    let at = found.ok_or_else(|| not_an_installer(PATH))?;
-    let bytes = image.read_range(PATH, *at, LONGEST_VERSION)?;
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    let found = tree.file(PATH).ok_or_else(|| not_an_installer(PATH))?;
+    let at = found.extents.first().filter(|at| !at.is_empty());
+    let bytes = at.map(|at| image.read_range(PATH, *at, LONGEST_VERSION)).transpose()?;
+    let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).trim().to_owned();
+    // `system.nixos.label` may be empty.
+    Ok(if text.is_empty() { UNKNOWN_RELEASE.to_owned() } else { text })
 }
+
+/// What stands for the release in messages where `version.txt` names none.
+const UNKNOWN_RELEASE: &str = "of an unknown release";
 
 /// Refuses a volume without what every installer has.
 pub(crate) fn check_markers(tree: &Tree) -> Result<()> {
@@ -60,11 +65,12 @@ fn not_an_installer(path: &str) -> Error {
 
 /// The architecture, told by the UEFI loader's name (UEFI 2.10 §3.5.1.1).
 pub fn architecture(tree: &Tree) -> Option<&'static str> {
-    const LOADERS: [(&str, &str); 4] = [
+    const LOADERS: [(&str, &str); 5] = [
         ("/efi/boot/bootx64.efi", "x86_64"),
         ("/efi/boot/bootaa64.efi", "aarch64"),
         ("/efi/boot/bootia32.efi", "i686"),
         ("/efi/boot/bootriscv64.efi", "riscv64"),
+        ("/efi/boot/bootloongarch64.efi", "loongarch64"),
     ];
     let paths: BTreeSet<String> = tree.files().map(|(path, _)| path.to_ascii_lowercase()).collect();
     LOADERS.iter().find(|(loader, _)| paths.contains(*loader)).map(|(_, name)| *name)
@@ -84,9 +90,17 @@ pub fn triplets(configs: &[Config]) -> Vec<BootTarget> {
 }
 
 /// Refuses menus that name kernels or initrds which are not on the volume, or an initrd in pieces.
-pub(crate) fn check_triplets(tree: &Tree, triplets: &[BootTarget]) -> Result<()> {
-    for path in triplets.iter().flat_map(|found| found.initrds.iter().chain([&found.kernel])) {
-        file(tree, path)?;
+pub(crate) fn check_named(tree: &Tree, configs: &[Config]) -> Result<()> {
+    let entries = configs
+        .iter()
+        .flat_map(|config| config.entries.iter().map(move |entry| (config.path.as_str(), entry)));
+    for (config, entry) in entries {
+        let words = entry.initrds.iter().chain([&entry.kernel]);
+        let mut paths = words.map(|word| volume_path(&word.text));
+        if let Some(path) = paths.find(|path| tree.file(path).is_none()) {
+            let what = format!("the entry {:?} of {config}", entry.path());
+            return Err(Error::unsupported(what, format!("{path} on the volume"), "no such file"));
+        }
     }
     Ok(())
 }

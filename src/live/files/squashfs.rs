@@ -91,8 +91,7 @@ fn write(overlay: &OverlayTree, file: &File) -> Result<(), backhand::BackhandErr
 const REGISTRATION: &str = "/nix-path-registration";
 
 /// What is proposed where a file is not such a squashfs.
-const STORE_HINT: &str =
-    "give one as nixpkgs' make-squashfs.nix or `mksquashfs $(nix-store -qR …)` make it";
+const STORE_HINT: &str = "give one as nixpkgs' make-squashfs.nix or `mksquashfs $(nix-store -qR …)` make it, with zstd, xz or gzip";
 
 /// A squashfs of store paths, and whether it has a list of them that Nix can be told.
 pub(super) fn store(
