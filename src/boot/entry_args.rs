@@ -318,10 +318,25 @@ pub(super) fn contains(whole: &str, part: &str) -> bool {
     whole.to_lowercase().contains(&part.to_lowercase())
 }
 
+/// Titles down to an entry with one form of the signs between them: GRUB writes them without blanks, and one in a title twice.
+fn one_form(titles: &str) -> String {
+    let parts = titles.split('>').map(str::trim).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(">")
+}
+
 /// Whether a part of a title or label is one of this entry.
 pub(crate) fn is_named(entry: &Entry, part: &str) -> bool {
+    let (label, path) = (entry.label.as_ref(), entry.path());
+    contains(&path, part)
+        || (part.contains('>') && contains(&one_form(&path), &one_form(part)))
+        || label.is_some_and(|label| contains(&label.text, part))
+}
+
+/// Whether all titles down to this entry, or its label, are this text.
+pub(crate) fn is_called(entry: &Entry, name: &str) -> bool {
     let label = entry.label.as_ref();
-    contains(&entry.path(), part) || label.is_some_and(|label| contains(&label.text, part))
+    one_form(&entry.path()).eq_ignore_ascii_case(&one_form(name))
+        || label.is_some_and(|label| label.text.eq_ignore_ascii_case(name))
 }
 
 pub(crate) fn is_selected(entry: &Entry, boot: &Boot) -> bool {

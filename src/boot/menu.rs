@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::boot::config::Config;
 use crate::boot::entry_args::{
     BY_KERNEL, BY_U_BOOT, LONGEST_APPEND, LONGEST_COMMAND_LINE, arguments, check_default,
-    check_found, check_started, first_that_fits, is_named, no_entry, too_long,
+    check_found, check_started, first_that_fits, is_called, is_named, no_entry, too_long,
 };
 use crate::checked;
 use crate::error::{Error, Result};
@@ -131,6 +131,20 @@ pub(crate) fn by_itself(config: &Config) -> Option<&Entry> {
     let named = entries.iter().find(|entry| is_default(config.syntax, &settings, entry));
     let is_first = settings.default.last().is_none_or(|word| word.text == "0");
     named.or_else(|| entries.first().filter(|_| is_first))
+}
+
+/// The place among entries of the one that a text means: the first with that name, or else the first with that part of a
+/// name, or that argument.
+pub(crate) fn meant(entries: &[Entry], text: &str) -> Option<usize> {
+    let has_part = |entry: &Entry| is_named(entry, text) || entry.words().any(|word| word == text);
+    let whole = entries.iter().position(|entry| is_called(entry, text));
+    whole.or_else(|| entries.iter().position(has_part))
+}
+
+/// The place among the entries of a menu of the one that its settings name as its default.
+pub(crate) fn default_place(config: &Config) -> Option<usize> {
+    let settings = config.syntax.settings(&config.text);
+    config.entries.iter().position(|entry| is_default(config.syntax, &settings, entry))
 }
 
 /// Whether the settings of a menu name an entry as its default, by title or label.
@@ -280,11 +294,7 @@ impl Menu<'_> {
     /// The entry of a config that menus are to start.
     fn default_entry<'c>(&self, config: &'c Config) -> Result<Option<&'c Entry>> {
         let Some(asked) = &self.boot.default_entry else { return Ok(None) };
-        let wanted = |entry: &&Entry| {
-            is_named(entry, &asked.value)
-                || entry.arguments.iter().any(|word| word.text == asked.value)
-        };
-        let found = config.entries.iter().find(wanted);
+        let found = meant(&config.entries, &asked.value).and_then(|at| config.entries.get(at));
         found.map(Some).ok_or_else(|| no_entry(asked, &config.path, &config.entries))
     }
 
@@ -349,7 +359,14 @@ impl Menu<'_> {
                 format!("the default of {}", config.path),
                 "titles of its own that GRUB does not read as numbers or variables",
                 format!("{:?}", self.new_title(entry).join(" > ")),
-            )),
+            )
+            .with_hint(format!(
+                "leave out {}, or choose another entry by it",
+                self.boot.default_entry.as_ref().map_or_else(
+                    || setting!(name).to_string(),
+                    |_| setting!(default_entry).to_string()
+                )
+            ))),
         }
     }
 

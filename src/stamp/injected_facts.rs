@@ -11,7 +11,7 @@ use crate::boot::config::Config;
 use crate::boot::entry_args::{added_ports, is_selected};
 use crate::boot::folder::{Folder, MANIFEST, SIGNATURE};
 use crate::boot::kernel_args;
-use crate::boot::menu::Started;
+use crate::boot::menu::{Started, default_place};
 use crate::disk::injected;
 use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::{Entry, Syntax, redacted};
@@ -553,7 +553,9 @@ impl InjectedFacts {
             self.add_first("timeout", seconds(new.syntax, after.timeout.as_deref()));
         }
         if before.default != after.default {
-            self.add_first("default-entry", after.default.unwrap_or_default());
+            let entry = default_place(new).and_then(|at| old.entries.get(at));
+            let called = entry.map(Entry::path).or(after.default).unwrap_or_default();
+            self.add_first("default-entry", called);
         }
         if titles(old) != titles(new) {
             self.add_first("name", in_front(old, new));

@@ -5,7 +5,8 @@ use std::fs;
 
 use ssh_key::LineEnding;
 
-use crate::support::{Ended, Folder, SD, SYSTEMD, TINY, key, pair};
+use crate::menus_refused::{BIOS, GRUB, rewritten};
+use crate::support::{AARCH64, Ended, Folder, SD, SYSTEMD, TINY, key, pair};
 
 const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
@@ -543,6 +544,40 @@ fn an_image_with_bytes_behind_it_is_not_cut_in_place() {
 }
 
 #[test]
+fn bytes_behind_an_image_are_left_out_of_what_is_made_of_it() {
+    const BEHIND: &str = "bytes stand behind the image, which ends at byte";
+    const LINES: [(&str, &str); 3] = [
+        ("base.iso -f -o out", "out"),
+        ("flash base.iso --to-file flashed", "flashed"),
+        ("stamp base.iso users.csv -f -o batch", "batch/ada.iso"),
+    ];
+    for base in [&*TINY, &*AARCH64, &*SD] {
+        let folder = folder(base);
+        folder.write("users.csv", b"name\nada\n");
+        // A batch is one of ISOs.
+        let lines = if base == &*SD { &LINES[..2] } else { &LINES };
+        let made = || {
+            lines.iter().map(|(line, out)| {
+                let told = run(&folder, &format!("{line} --key a.pub")).err;
+                assert!(folder.at(out).exists(), "{line}: {told}");
+                (folder.read(out), told)
+            })
+        };
+        let clean: Vec<_> = made().collect();
+        let behind = [&vec![0; 3 << 20], &b"SECRET-BEFORE"[..], &vec![0; 5000]].concat();
+        folder.write("base.iso", &[base, &behind[..]].concat());
+        for ((clean, before), (cut, told)) in clean.into_iter().zip(made()) {
+            assert!(clean == cut, "{} {}: {told}", clean.len(), cut.len());
+            assert!(told.contains(BEHIND) && !before.contains(BEHIND), "{told}");
+        }
+        let shown = run(&folder, "inspect base.iso").err;
+        assert!(shown.contains(BEHIND), "{shown}");
+        run(&folder, "edit --in-place base.iso --hostname x")
+            .err_says(2, "bytes behind the image that it holds");
+    }
+}
+
+#[test]
 fn what_holds_by_itself_makes_no_image() {
     let folder = folder(&TINY);
     for given in ["--greeting=false", "--ssh-passwords", "--merge-initrd"] {
@@ -776,4 +811,117 @@ fn of_serial_ports_those_that_go_are_named() {
     assert!(again("--serial ttyS1,115200").contains(told));
     assert!(!again("--serial ttyS0 --serial ttyS1").contains("not given again"));
     assert!(!again("--serial ttyS0 --serial ttyS2").contains("not given again"));
+}
+
+/// What the tiny menus say behind titles of entries in submenus, and official ones do not.
+const OPTIONS: [&str; 8] = [
+    "Copy ISO files to RAM",
+    "No modesetting",
+    "Debug console output",
+    "Disable display-manager",
+    "Rotate framebuffer Clockwise",
+    "Rotate framebuffer Upside-Down",
+    "Rotate framebuffer Counter-Clockwise",
+    "Serial console=ttyS0,115200n8",
+];
+
+/// An image with the titles of official ones of 25.05 and later: entries of submenus are called as those outside.
+fn as_of_25_05(base: &[u8]) -> Vec<u8> {
+    let plain = |text: &str| {
+        OPTIONS.iter().fold(text.to_owned(), |text, option| {
+            let text = text.replace(&format!(" ({option})'"), "'");
+            text.replace(&format!(" ({option})\n"), "\n")
+        })
+    };
+    let image = rewritten(base, GRUB, plain);
+    rewritten(&image, BIOS, plain)
+}
+
+/// The same with an entry that has an argument twice, as those of isolinux up to 24.11.
+fn as_of_24_11(base: &[u8]) -> Vec<u8> {
+    let twice =
+        |text: &str| text.replace(" debug\n", " loglevel=7\n").replace("MENU LABEL Mem", "#");
+    rewritten(&as_of_25_05(base), BIOS, twice)
+}
+
+/// A raw image whose entries have one title.
+fn of_one_title() -> Vec<u8> {
+    let mut image = SD.clone();
+    let (old, new) = (b"LABEL NixOS - 1-default\n", b"LABEL NixOS - default\n\n\n");
+    let places = image.windows(old.len()).enumerate().filter(|(_, part)| part == old);
+    let places: Vec<usize> = places.map(|(at, _)| at).collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| image[*at..*at + old.len()].copy_from_slice(new));
+    image
+}
+
+/// All forms in which something is asked for of menus.
+const OF_MENUS: [&str; 22] = [
+    "--default-entry nixos-1",
+    "--karg x --entry nixos-1",
+    "--default-entry copytoram",
+    "--default-entry Copy~ISO --name Lab",
+    "--default-entry Options~>~Debug",
+    "--default-entry Options>Debug",
+    "--default-entry nomodeset --timeout 4",
+    "--default-entry serial --serial ttyS0,9600",
+    "--default-entry latest",
+    "--default-entry boot-debug",
+    "--name Lab",
+    "--karg-replace loglevel=4=7",
+    "--karg-replace loglevel=4=7 --entry latest",
+    "--karg-replace loglevel=4=7 --karg x=1 --karg-delete nohibernate",
+    "--karg-replace loglevel=4=7 --karg-replace fbcon=rotate:1=rotate:0",
+    "--karg-replace loglevel=4=\"a=b\"",
+    "--karg-replace fbcon=rotate:1=rotate:0 --default-entry Clockwise",
+    "--karg x --entry debug",
+    "--karg x --entry Copy~ISO --default-entry copytoram",
+    "--karg-delete lsm=landlock,yama,bpf",
+    "--serial ttyS1,9600 --karg-replace loglevel=4=7",
+    "--merge-initrd --default-entry debug",
+];
+
+/// The line of `inspect` that names the default.
+fn default_shown(folder: &Folder, image: &str) -> String {
+    let shown = run(folder, &format!("inspect {image}")).done();
+    let lines = shown.lines().filter_map(|line| line.strip_prefix("set: default-entry "));
+    lines.collect()
+}
+
+#[test]
+fn what_was_asked_for_of_menus_is_said_again_by_an_edit_whatever_the_menus() {
+    let bases = [as_of_25_05(&TINY), as_of_24_11(&TINY), of_one_title()];
+    for (number, base) in bases.iter().enumerate() {
+        let folder = folder(base);
+        let mut taken = 0;
+        for asked in OF_MENUS {
+            let what = format!("{number}: {asked}");
+            let made = run(&folder, &format!("base.iso -q -f -o image {asked} --key a.pub"));
+            if made.status != 0 {
+                let is_of_base = ["no entry", "several times", "merge-initrd"];
+                assert!(
+                    is_of_base.iter().any(|why| made.err.contains(why)),
+                    "{what}: {}",
+                    made.err
+                );
+                continue;
+            }
+            taken += 1;
+            let menus = || run(&folder, "inspect --kargs image").done();
+            let (before, default) = (menus(), default_shown(&folder, "image"));
+            let told = edit(&folder, "--hostname box");
+            assert_eq!(told.status, 0, "{what}: {}", told.err);
+            assert_eq!(
+                (menus(), default_shown(&folder, "image")),
+                (before, default.clone()),
+                "{what}"
+            );
+            if !default.is_empty() {
+                let again = ["base.iso", "-q", "-f", "-o", "image", "--default-entry", &default];
+                folder.run(&again).done();
+                assert_eq!(default_shown(&folder, "image"), default, "{what}");
+            }
+        }
+        assert!(taken >= [18, 18, 3][number], "{number}: {taken}");
+    }
 }

@@ -32,9 +32,9 @@ fn with(base: &[u8], files: &[&str], old: &str, new: &str) -> Vec<u8> {
     image
 }
 
-const BIOS: &str = "/isolinux/isolinux.cfg";
+pub(crate) const BIOS: &str = "/isolinux/isolinux.cfg";
 const UEFI: &str = "/boot/efi.img";
-const GRUB: &str = "/EFI/BOOT/grub.cfg";
+pub(crate) const GRUB: &str = "/EFI/BOOT/grub.cfg";
 
 /// A base, files of it, a word there and another one, and how the error begins: empty if the base is taken.
 type Row =
@@ -143,7 +143,7 @@ fn a_root_that_is_not_the_one_of_the_volume_descriptor_is_refused() {
 }
 
 /// The image with another text in place of a menu, in every place that has it. Blanks fill up a shorter text.
-fn rewritten(base: &[u8], path: &str, change: impl Fn(&str) -> String) -> Vec<u8> {
+pub(crate) fn rewritten(base: &[u8], path: &str, change: impl Fn(&str) -> String) -> Vec<u8> {
     let old = &base[file(base, path)];
     let mut new = change(str::from_utf8(old).unwrap()).into_bytes();
     assert!(new.len() <= old.len() && new != old, "{path}: {} in {}", new.len(), old.len());

@@ -4,15 +4,18 @@
 use crate::boot::config::Config;
 use crate::boot::entry_args::{added_ports, check_named, is_named, is_selected};
 use crate::boot::kernel_args;
-use crate::boot::menu::Started;
+use crate::boot::menu::{Started, default_place, meant};
 use crate::error::{Advice, Error, Result};
-use crate::formats::boot_config::{Entry, Syntax, grub};
+use crate::formats::boot_config::{Entry, Syntax};
 use crate::formats::credential::keys_of;
 use crate::image::ReadAt;
 use crate::recipe::Recipe;
 use crate::recipe::edits::{Boot, Edits, InjectMethod};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::planned_image::ManifestOptions;
+
+/// Words of a name of which parts are tried.
+const WORDS_TRIED: usize = 64;
 
 /// What the arguments of an entry gained and lost.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -161,23 +164,18 @@ fn makes<B: ReadAt + Clone>(base: &BaseImage<B>, recipe: &Recipe, new: &[Config]
 /// Recipes that may have made the menus. A default that moved may have been asked for, or have followed its title.
 fn candidates(old: &[Config], new: &[Config]) -> Vec<Recipe> {
     let mut all = Vec::new();
-    // From the last to the first that is tried.
-    for number in 0..8_u8 {
-        let asked = Asked {
-            is_replaced: number & 1 != 0,
-            has_ports: number & 2 != 0,
-            is_of_some: number & 4 == 0,
-        };
+    let entry = default_entry(old, new);
+    for asked in Asked::all() {
         let plain = Recipe {
             timeout: timeout(old, new),
             name: name(old, new),
             ..with_arguments(old, new, &asked)
         };
-        let entry = default_entry(old, new);
-        all.extend(entry.map(|entry| Recipe { default_entry: Some(entry), ..plain.clone() }));
+        let moved =
+            entry.clone().map(|entry| Recipe { default_entry: Some(entry), ..plain.clone() });
         all.push(plain);
+        all.extend(moved);
     }
-    all.reverse();
     all
 }
 
@@ -208,19 +206,43 @@ fn name(old: &[Config], new: &[Config]) -> Option<String> {
     })
 }
 
-/// The entry that a menu starts now and did not start before, by its old title, which menus of all kinds have.
+/// The first text that means, in every menu, the entry that it starts now; none if all start what they started before.
 fn default_entry(old: &[Config], new: &[Config]) -> Option<String> {
-    old.iter().zip(new).find_map(|(old, new)| {
-        let default = Started::from_config(new)
-            .default
-            .filter(|now| Started::from_config(old).default.as_ref() != Some(now))?;
-        let is_it = |(_, new): &(&Entry, &Entry)| {
-            let by_label = new.label.as_ref().is_some_and(|label| label.text == default);
-            by_label || grub::default_of(&new.title).is_some_and(|path| path == default)
-        };
-        let (entry, _) = old.entries.iter().zip(&new.entries).find(is_it)?;
-        entry.title.last().cloned()
-    })
+    let default = |config: &Config| Started::from_config(config).default;
+    if old.iter().zip(new).all(|(old, new)| default(old) == default(new)) {
+        return None;
+    }
+    let places: Vec<usize> = new.iter().map(default_place).collect::<Option<_>>()?;
+    let started = old.iter().zip(places);
+    let is_meant = |text: &String| {
+        started.clone().all(|(menu, place)| meant(&menu.entries, text) == Some(place))
+    };
+    let (menu, place) = started.clone().next()?;
+    names(menu.entries.get(place)?).find(is_meant)
+}
+
+/// All that can mean an entry: its names, its arguments, and parts of its names from the longest to the shortest.
+fn names(entry: &Entry) -> impl Iterator<Item = String> {
+    let label = entry.label.as_ref().map(|label| label.text.clone());
+    let whole = || [entry.title.last().cloned(), Some(entry.path()), label.clone()];
+    let parts = whole().into_iter().flatten().flat_map(|name| parts_of(&name));
+    let words = entry.words().map(str::to_owned);
+    whole().into_iter().flatten().chain(words).chain(parts).collect::<Vec<_>>().into_iter()
+}
+
+/// The parts of a name that begin and end with a word, from the longest to the shortest.
+fn parts_of(name: &str) -> Vec<String> {
+    let is_behind_word =
+        |at: &usize| name.get(..*at).is_some_and(|before| before.ends_with(char::is_alphanumeric));
+    let places = |(at, _)| at;
+    let starts = name.match_indices(char::is_alphanumeric).map(places);
+    let starts = starts.filter(|at| !is_behind_word(at)).take(WORDS_TRIED);
+    let ends = name.match_indices(|c: char| !c.is_alphanumeric()).map(places);
+    let ends = ends.chain([name.len()]).filter(is_behind_word).take(WORDS_TRIED);
+    let parts = starts.flat_map(|start| ends.clone().filter_map(move |end| name.get(start..end)));
+    let mut parts: Vec<&str> = parts.collect();
+    parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+    parts.into_iter().map(str::to_owned).collect()
 }
 
 /// What a recipe calls an entry.
@@ -236,12 +258,36 @@ fn called_apart(entry: &Entry, others: &[&Entry]) -> String {
 
 /// How what is found in menus may have been asked for.
 struct Asked {
-    /// What went and came under one name was replaced.
-    is_replaced: bool,
+    values: Values,
     /// Consoles are ports.
     has_ports: bool,
     /// The entries that changed were chosen; else those that did not change had nothing to change.
     is_of_some: bool,
+}
+
+/// What is said of arguments that went and came under one name.
+#[derive(Clone, Copy)]
+enum Values {
+    /// One was added, and another one deleted.
+    Apart,
+    /// Any value was replaced.
+    Any,
+    /// A value that is named was replaced.
+    Named,
+}
+
+impl Asked {
+    /// All ways, in the order in which they are tried.
+    fn all() -> impl Iterator<Item = Self> {
+        let values = |has_ports, is_of_some| {
+            let all = [Values::Any, Values::Named, Values::Apart].into_iter();
+            all.map(move |values| Self { values, has_ports, is_of_some })
+        };
+        let ports = move |is_of_some| {
+            [true, false].into_iter().flat_map(move |has_ports| values(has_ports, is_of_some))
+        };
+        [false, true].into_iter().flat_map(ports)
+    }
 }
 
 /// Arguments and ports.
@@ -269,30 +315,78 @@ fn with_arguments(old: &[Config], new: &[Config], asked: &Asked) -> Recipe {
         recipe.entry.sort();
         recipe.entry.dedup();
     }
-    let deleted = changed().flat_map(|(_, found)| found.deleted.iter().cloned());
-    for text in deleted {
-        if !recipe.karg_delete.contains(&text) {
-            recipe.karg_delete.push(text);
-        }
-    }
+    let deleted = || changed().flat_map(|(_, found)| found.deleted.iter().cloned());
     recipe.karg.clone_from(&found.added);
-    if asked.is_replaced {
-        replace(&mut recipe);
+    match asked.values {
+        Values::Apart => recipe.karg_delete = distinct(deleted()),
+        Values::Any => {
+            recipe.karg_delete = distinct(deleted());
+            replace(&mut recipe);
+        }
+        Values::Named => {
+            let apart: Vec<(Vec<String>, Difference)> =
+                changed().map(|(_, found)| replaced(found)).collect();
+            recipe.karg = apart.first().map(|(_, rest)| rest.added.clone()).unwrap_or_default();
+            recipe.karg_delete = distinct(apart.iter().flat_map(|(_, rest)| rest.deleted.clone()));
+            recipe.karg_replace = distinct(apart.into_iter().flat_map(|(replaced, _)| replaced));
+        }
     }
     recipe
 }
 
+fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut all = Vec::new();
+    for text in texts {
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    all
+}
+
+fn key(text: &str) -> Option<&str> {
+    Some(text.split_once('=')?.0)
+}
+
 /// Says of what went and came under one name that it was replaced.
 fn replace(recipe: &mut Recipe) {
-    let key = |text: &str| text.split_once('=').map(|(key, _)| format!("{key}="));
     let (added, deleted) = (&mut recipe.karg, &mut recipe.karg_delete);
-    let is_pair = |text: &String| {
-        key(text).is_some_and(|key| deleted.iter().any(|old| old.starts_with(&key)))
+    let is_one_of = |text: &str, others: &[String]| {
+        key(text).is_some_and(|name| others.iter().any(|other| key(other) == Some(name)))
     };
-    let (new, rest): (Vec<_>, Vec<_>) = std::mem::take(added).into_iter().partition(is_pair);
+    let (new, rest): (Vec<_>, Vec<_>) =
+        std::mem::take(added).into_iter().partition(|text| is_one_of(text, deleted));
     *added = rest;
-    deleted.retain(|old| !key(old).is_some_and(|key| new.iter().any(|new| new.starts_with(&key))));
+    deleted.retain(|old| !is_one_of(old, &new));
     recipe.karg_replace = new;
+}
+
+/// The same with the value that each of them had, as `KEY=OLD=NEW`, and what is left.
+fn replaced(found: &Difference) -> (Vec<String>, Difference) {
+    let (mut all, mut rest) = (Vec::new(), Difference::default());
+    rest.deleted.clone_from(&found.deleted);
+    for new in &found.added {
+        let old = rest.deleted.iter().position(|old| key(old).is_some() && key(old) == key(new));
+        match (old, new.split_once('=')) {
+            (Some(at), Some((_, value))) => {
+                all.push(format!("{}={}", within_quotes(&rest.deleted.remove(at)), quoted(value)));
+            }
+            _ => rest.added.push(new.clone()),
+        }
+    }
+    (all, rest)
+}
+
+/// An argument whose value has quotes where it has an `=`.
+fn within_quotes(argument: &str) -> String {
+    match argument.split_once('=') {
+        Some((key, value)) => format!("{key}={}", quoted(value)),
+        None => argument.to_owned(),
+    }
+}
+
+fn quoted(value: &str) -> String {
+    if value.contains('=') { format!("\"{value}\"") } else { value.to_owned() }
 }
 
 fn difference(old: &Entry, new: &Entry) -> Difference {
