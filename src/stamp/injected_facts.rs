@@ -11,7 +11,7 @@ use crate::boot::config::Config;
 use crate::boot::entry_args::{added_ports, is_selected};
 use crate::boot::folder::{Folder, MANIFEST, SIGNATURE};
 use crate::boot::kernel_args;
-use crate::boot::menu::{Started, default_place};
+use crate::boot::menu::{Started, default_place, meant};
 use crate::disk::injected;
 use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::{Entry, Syntax, redacted};
@@ -553,8 +553,11 @@ impl InjectedFacts {
             self.add_first("timeout", seconds(new.syntax, after.timeout.as_deref()));
         }
         if before.default != after.default {
-            let entry = default_place(new).and_then(|at| old.entries.get(at));
-            let called = entry.map(Entry::path).or(after.default).unwrap_or_default();
+            let at = default_place(new);
+            let path = at.and_then(|at| old.entries.get(at)).map(Entry::path);
+            // Of entries with one title it means the first.
+            let path = path.filter(|path| meant(&old.entries, path) == at);
+            let called = path.or(after.default).unwrap_or_default();
             self.add_first("default-entry", called);
         }
         if titles(old) != titles(new) {
