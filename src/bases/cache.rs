@@ -10,12 +10,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, CatalogEntry};
+use crate::bounded;
 use crate::environment;
 use crate::error::{Advice, Error, Result};
 use crate::file_state::FileState;
 use crate::lock;
 use crate::place;
 use crate::progress::Progress;
+use crate::units::format_bytes;
 
 /// Bytes of a record; they are some hundreds.
 const LARGEST: u64 = 1 << 16;
@@ -315,7 +317,6 @@ fn remove(path: &Path) -> Result<bool> {
 
 /// A small JSON file; none if there is no such file.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    use std::io::Read;
     let doing = || format!("read {}", path.display());
     // A FIFO would wait for its other end (fifo(7)).
     let flags = OFlags::NONBLOCK.bits().cast_signed();
@@ -326,8 +327,12 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     if file.metadata().is_ok_and(|found| found.file_type().is_fifo()) {
         return Err(damaged(path, "a FIFO", "a record"));
     }
-    let mut text = Vec::new();
-    file.take(LARGEST).read_to_end(&mut text).map_err(Error::io(doing()))?;
+    let text = bounded::read_from(file, LARGEST, &doing()).map_err(|fault| match fault {
+        Error::Usage { .. } => {
+            damaged(path, &format!("more than {}", format_bytes(LARGEST)), "a record")
+        }
+        other => other,
+    })?;
     let parsed = serde_json::from_slice(&text);
     parsed.map(Some).map_err(|fault| damaged(path, &fault.to_string(), "a record"))
 }
@@ -347,4 +352,22 @@ pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
         file.persist(path).map(drop).map_err(|fault| fault.error)
     });
     written.map_err(Error::io(doing()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_up_to_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        let read = |size: u64| {
+            let text = "7".to_owned() + &" ".repeat(usize::try_from(size).unwrap() - 1);
+            fs::write(&path, text).unwrap();
+            read_json::<u32>(&path).map_err(|fault| fault.to_string())
+        };
+        assert_eq!(read(LARGEST), Ok(Some(7)));
+        assert!(read(LARGEST + 1).unwrap_err().contains("found more than 64.0 KiB"));
+    }
 }

@@ -179,7 +179,9 @@ impl Part<'_> {
         let doing = || format!("write {}", self.path.display());
         if let Some(total) = total.filter(|total| *total > self.most) {
             let most = self.most;
-            return Err(self.fault(&format!("the file has {total} bytes, not {most}")).into());
+            return Err(self
+                .fault(&format!("the file has {total} bytes, more than {most}"))
+                .into());
         }
         file.seek(SeekFrom::Start(have)).map_err(Error::io(doing()))?;
         progress.begin("fetch", total.unwrap_or(0));
@@ -303,7 +305,7 @@ mod tests {
     }
 
     /// Fetches from a server that gives so many bytes a go.
-    fn fetched(bytes: usize) -> Result<u64> {
+    fn fetched(bytes: usize, most: u64) -> Result<u64> {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let image = format!("http://{}/x.iso", server.local_addr().unwrap());
         std::thread::spawn(move || {
@@ -315,14 +317,21 @@ mod tests {
         fs::write(&whole, FILE).unwrap();
         let (sha256, _) = hash(&mut File::open(&whole).unwrap(), &whole, &Silent).unwrap();
         let release = Release { version: "1".into(), image: Url::parse(&image).unwrap(), sha256 };
-        let part = Part { path, note, release: &release, most: LARGEST };
+        let part = Part { path, note, release: &release, most };
         part.complete(&Client::new(&FetchOptions::default())?, &Silent)
     }
 
     #[test]
     fn a_server_that_breaks_off_is_asked_up_to_five_times() {
-        assert_eq!(fetched(1200).unwrap(), 6000);
-        let fault = fetched(1199).unwrap_err().to_string();
+        assert_eq!(fetched(1200, LARGEST).unwrap(), 6000);
+        let fault = fetched(1199, LARGEST).unwrap_err().to_string();
         assert!(fault.contains("broken off after 5995 of 6000 bytes"), "{fault}");
+    }
+
+    #[test]
+    fn a_file_has_so_many_bytes_at_most() {
+        assert_eq!(fetched(6000, 6000).unwrap(), 6000);
+        let fault = fetched(6000, 5999).unwrap_err().to_string();
+        assert!(fault.contains("the file has 6000 bytes, more than 5999"), "{fault}");
     }
 }

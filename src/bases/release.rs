@@ -1,11 +1,10 @@
 //! Which release a channel is at, and the SHA-256 of its image: looked up once, in one folder.
 
-use std::io::Read;
-
 use super::catalog::{Catalog, CatalogEntry};
 use super::fetch_options::FetchOptions;
 use super::http::{Answer, Client};
 use super::url::Url;
+use crate::bounded;
 use crate::error::{Advice, Error, Result};
 
 /// Redirects that are followed one after the other.
@@ -130,9 +129,10 @@ fn checksum(client: &Client, url: &Url, name: &str) -> Result<String> {
     check_status(&answer, &[200])?;
     let fault =
         |reason: String| Error::Network { url: url.to_string(), reason, hint: Advice::OtherServer };
-    let mut text = String::new();
-    let read = answer.body.take(LARGEST_CHECKSUM).read_to_string(&mut text);
-    read.map_err(|why| fault(format!("the answer broke off: {why}")))?;
+    let doing = "read the checksum";
+    let text = bounded::read_from(answer.body, LARGEST_CHECKSUM, doing)
+        .and_then(|text| bounded::text(text).map_err(|is| is.error(doing)))
+        .map_err(|why| fault(why.to_string()))?;
     hash_of(&text, name).map_err(fault)
 }
 
@@ -178,5 +178,26 @@ mod tests {
         ] {
             assert!(hash_of(&text, "a.iso").is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn so_many_redirects_are_followed() {
+        let url = |number: usize| Url::parse(&format!("https://a.example/{number}")).unwrap();
+        let mut chain = RedirectChain::from(&url(0));
+        let mut follow = |number: usize| {
+            chain.follow(&Answer {
+                url: url(number),
+                status: 302,
+                length: None,
+                range: None,
+                etag: None,
+                modified: None,
+                location: Some(format!("/{}", number + 1)),
+                body: Box::new(std::io::empty()),
+            })
+        };
+        assert!((0..MOST_REDIRECTS).all(|number| follow(number).unwrap()));
+        let fault = follow(MOST_REDIRECTS).unwrap_err().to_string();
+        assert!(fault.contains("more than 8 redirects"), "{fault}");
     }
 }

@@ -1,13 +1,12 @@
 //! Fetches a small text by https, in bounded time: keys, which are not bases.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use super::fetch_options::FetchOptions;
 use super::http::Client;
 use super::release::follow;
 use super::url::Url;
-use crate::checked;
 use crate::error::{Error, Result};
 
 /// How long a server may say nothing.
@@ -37,20 +36,30 @@ pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
         404 | 410 => return Err(fault("the server knows no such user or file".to_owned())),
         status => return Err(fault(format!("the server answers with status {status}"))),
     }
+    whole(answer.body, most, || started.elapsed()).map_err(fault)
+}
+
+/// All of a text that comes; a message if it has more than `most` bytes, or takes too long. `elapsed` is the time that it takes.
+fn whole(
+    body: impl Read,
+    most: u64,
+    elapsed: impl Fn() -> Duration,
+) -> std::result::Result<Vec<u8>, String> {
     let (mut text, mut part) = (Vec::new(), [0; 4096]);
-    let mut body = answer.body.take(checked::sum(most, 1, "the bytes of a text")?);
+    let broken = |why: io::Error| format!("broken off: {why}");
+    let mut body = body.take(most);
     loop {
-        let read = body.read(&mut part).map_err(|why| fault(format!("broken off: {why}")))?;
+        let read = body.read(&mut part).map_err(broken)?;
         let Some(part) = part.get(..read).filter(|part| !part.is_empty()) else { break };
         text.extend_from_slice(part);
-        if started.elapsed() > LONGEST {
-            return Err(fault(format!("not complete after {} s", LONGEST.as_secs())));
+        if elapsed() > LONGEST {
+            return Err(format!("not complete after {} s", LONGEST.as_secs()));
         }
     }
-    if body.limit() == 0 {
-        return Err(fault(format!("more than {most} bytes")));
+    match body.into_inner().bytes().next().transpose().map_err(broken)? {
+        Some(_) => Err(format!("more than {most} bytes")),
+        None => Ok(text),
     }
-    Ok(text)
 }
 
 /// The same fault, with what helps where no image is fetched.
@@ -60,5 +69,18 @@ fn with_server_hint(fault: Error) -> Error {
             Error::Network { url, reason, hint: HINT_SERVER.into() }
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_so_many_bytes_and_so_much_time() {
+        let got = |most, seconds| whole(&b"1234"[..], most, || Duration::from_secs(seconds));
+        assert_eq!(got(4, 30), Ok(b"1234".to_vec()));
+        assert_eq!(got(3, 30), Err("more than 3 bytes".to_owned()));
+        assert_eq!(got(4, 31), Err("not complete after 30 s".to_owned()));
     }
 }

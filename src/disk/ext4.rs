@@ -342,7 +342,7 @@ impl<I: ReadAt> Filesystem<I> {
                 Node::Leaf(_) => 0,
                 Node::Index(_, depth) => depth.saturating_add(1),
             };
-            if !intact || own_depth != depth || !seen.insert(block) || seen.len() > MOST_NODES {
+            if !intact || own_depth != depth || !take_node(seen, block) {
                 let found = format!("a node of inode {} that cannot be", inode.number());
                 return Err(self.fault("extent tree", block, found, "an intact one, once"));
             }
@@ -385,10 +385,14 @@ impl<I: ReadAt> Filesystem<I> {
     /// Blocks of a directory, by their numbers in it.
     pub(crate) fn directory_blocks(&self, inode: &Inode) -> Result<Vec<(u64, u64)>> {
         let count = inode.size().div_ceil(self.superblock.block());
-        if inode.kind() != Kind::Directory || inode.is_odd() || inode.size() > LARGEST_DIRECTORY {
-            let what = format!("the ext4 inode {}", inode.number());
-            let found = format!("{} of {} bytes", inode.kind().name(), inode.size());
-            return Err(Error::unsupported(what, "a plain folder", found));
+        let what = || format!("the ext4 inode {}", inode.number());
+        let found = || format!("{} of {} bytes", inode.kind().name(), inode.size());
+        if inode.kind() != Kind::Directory || inode.is_odd() {
+            return Err(Error::unsupported(what(), "a plain folder", found()));
+        }
+        if inode.size() > LARGEST_DIRECTORY {
+            let most = format!("a folder of at most {LARGEST_DIRECTORY} bytes");
+            return Err(Error::unsupported(what(), most, found()));
         }
         let mut found = Vec::new();
         for extent in self.map(inode)?.extents {
@@ -446,6 +450,11 @@ fn superblock_at(window: ByteRange) -> Option<ByteRange> {
     (at.end() <= window.end()).then_some(at)
 }
 
+/// Whether a block of an extent tree may be looked into: each once, and not too many.
+fn take_node(seen: &mut BTreeSet<u64>, block: u64) -> bool {
+    seen.insert(block) && seen.len() <= MOST_NODES
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -491,5 +500,21 @@ mod tests {
             let fault = filesystem.map(&wrong).unwrap_err().to_string();
             assert!(fault.contains("extents in order, within"), "{at}: {fault}");
         }
+    }
+
+    #[test]
+    fn folders_and_extent_trees_are_looked_into_up_to_a_size() {
+        let filesystem = filesystem();
+        let root = filesystem.inode(2).unwrap();
+        for (over, is_refused) in [(0, false), (1, true)] {
+            let mut root = root.clone();
+            root.set_size(LARGEST_DIRECTORY + over, 1, filesystem.superblock()).unwrap();
+            let fault = filesystem.directory_blocks(&root).err().map(|fault| fault.to_string());
+            assert_eq!(fault.is_some(), is_refused, "{fault:?}");
+            assert!(fault.is_none_or(|fault| fault.contains("at most 268435456 bytes")));
+        }
+        let mut seen = BTreeSet::new();
+        assert!((0..4096).all(|block| take_node(&mut seen, block)));
+        assert!(!take_node(&mut seen, 4096) && !take_node(&mut seen, 0));
     }
 }

@@ -82,24 +82,35 @@ impl Listener {
     /// # Errors
     /// [`Error::Io`] where interfaces cannot be listed.
     pub(super) fn receive(&self, known: &[Known]) -> Result<Vec<Address>> {
-        let mut from: Vec<SocketAddrV6> = Vec::new();
-        let mut message = [0; LONGEST + 1];
-        for _ in 0..MOST_AT_ONCE {
+        let from = senders(known, |message| match self.socket.recv_from(message) {
+            Ok((length, SocketAddr::V6(sender))) => Some((length, sender)),
             // Nothing more, or a fault, which the next look meets again.
-            let Ok((length, SocketAddr::V6(sender))) = self.socket.recv_from(&mut message) else {
-                break;
-            };
-            let is_new = !from.iter().any(|other| other.ip() == sender.ip());
-            if is_new && announces(message.get(..length).unwrap_or_default(), known) {
-                from.push(sender);
-            }
-        }
+            _ => None,
+        });
         if from.is_empty() {
             return Ok(Vec::new());
         }
         let links = links()?;
         Ok(from.iter().filter_map(|sender| on_link(sender, &links)).collect())
     }
+}
+
+/// Who announces one of these keys in the messages that are there, each once. `next` gives the bytes of a message and its
+/// sender.
+fn senders(
+    known: &[Known],
+    mut next: impl FnMut(&mut [u8]) -> Option<(usize, SocketAddrV6)>,
+) -> Vec<SocketAddrV6> {
+    let mut from: Vec<SocketAddrV6> = Vec::new();
+    let mut message = [0; LONGEST + 1];
+    for _ in 0..MOST_AT_ONCE {
+        let Some((length, sender)) = next(&mut message) else { break };
+        let is_new = !from.iter().any(|other| other.ip() == sender.ip());
+        if is_new && announces(message.get(..length).unwrap_or_default(), known) {
+            from.push(sender);
+        }
+    }
+    from
 }
 
 /// The numbers and names of interfaces, but for the loopback.
@@ -188,5 +199,19 @@ mod tests {
         assert_eq!(from("fe80::1", 3), None);
         assert_eq!(from("2001:db8::1", 2), None);
         assert_eq!(from("::1", 2), None);
+    }
+
+    #[test]
+    fn so_many_announcements_are_read_at_a_time() {
+        let line = format!("remaster 1 box {PRINT}\n");
+        for (there, read) in [(MOST_AT_ONCE, MOST_AT_ONCE), (MOST_AT_ONCE + 1, MOST_AT_ONCE)] {
+            let mut left = 1..=u16::try_from(there).unwrap();
+            let from = senders(&known(), |message| {
+                let address = [0xfe80, 0, 0, 0, 0, 0, 0, left.next()?];
+                message[..line.len()].copy_from_slice(line.as_bytes());
+                Some((line.len(), SocketAddrV6::new(address.into(), PORT, 0, 2)))
+            });
+            assert_eq!((from.len(), left.count()), (read, there - read));
+        }
     }
 }

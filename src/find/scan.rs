@@ -121,9 +121,7 @@ impl<'a> Asking<'a> {
     fn listen(&self, announced: &mut Announced) -> Result<()> {
         let Some(listener) = self.listener else { return Ok(()) };
         for address in listener.receive(self.known)? {
-            if announced.seen.len() < MOST_ANNOUNCED && announced.seen.insert(address.clone()) {
-                announced.waiting.push_back(address);
-            }
+            announced.add(address);
         }
         Ok(())
     }
@@ -167,6 +165,15 @@ impl<'a> Asking<'a> {
 struct Announced {
     seen: BTreeSet<Address>,
     waiting: VecDeque<Address>,
+}
+
+impl Announced {
+    /// Has an address wait to be asked, once, if there is room.
+    fn add(&mut self, address: Address) {
+        if self.seen.len() < MOST_ANNOUNCED && self.seen.insert(address.clone()) {
+            self.waiting.push_back(address);
+        }
+    }
 }
 
 /// Reads a line of an address as `ADDRESS KIND KEY` or `[ADDRESS]:PORT KIND KEY` (`ssh-keyscan(1)`).
@@ -218,24 +225,23 @@ impl Scan {
 
     /// What a program that could not ask said, or how it ended.
     fn complaint(&mut self, status: ExitStatus) -> String {
-        let mut bytes = Vec::new();
-        let read = self.child.stderr.take().map(|said| said.take(LARGEST).read_to_end(&mut bytes));
-        let text = String::from_utf8_lossy(&bytes);
-        match (read, text.lines().next()) {
-            (Some(Ok(_)), Some(line)) => line.trim().to_owned(),
-            _ => status.to_string(),
-        }
+        let text = self.child.stderr.take().and_then(|output| said(output).ok());
+        let line = text.as_deref().and_then(|text| text.lines().next());
+        line.map_or_else(|| status.to_string(), |line| line.trim().to_owned())
     }
 
     /// What a program that has ended said: some keys, for which the pipe has room.
     fn answer(&mut self) -> Result<String> {
-        let mut bytes = Vec::new();
-        if let Some(output) = self.child.stdout.take() {
-            let read = output.take(LARGEST).read_to_end(&mut bytes);
-            read.map_err(Error::io("read what ssh-keyscan says"))?;
-        }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let text = self.child.stdout.take().map(said).transpose();
+        text.map(Option::unwrap_or_default).map_err(Error::io("read what ssh-keyscan says"))
     }
+}
+
+/// What comes of a program, as far as it is read.
+fn said(output: impl Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    output.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 impl Drop for Scan {
@@ -284,5 +290,30 @@ mod tests {
         ] {
             assert!(!is(other, "10.0.0.1"), "{other}");
         }
+    }
+
+    #[test]
+    fn a_flood_is_cut_off_at_its_limits() {
+        let mut announced = Announced::default();
+        for number in 0..=64 {
+            announced.add(Address::V4([10, 0, 0, number].into()));
+        }
+        assert_eq!((announced.waiting.len(), MOST_ANNOUNCED), (64, 64));
+        for bytes in [LARGEST, LARGEST + 1] {
+            let text = said(io::repeat(b'x').take(bytes)).unwrap();
+            assert_eq!(text.len(), usize::try_from(LARGEST).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_address_has_its_time_and_no_more() {
+        let scan = |since| {
+            let child = Command::new("sleep").arg("60").spawn().unwrap();
+            let address = Address::V4([10, 0, 0, 1].into());
+            Scan { address, is_announced: false, child, since }.look().unwrap()
+        };
+        let now = Instant::now();
+        assert!(matches!(scan(now.checked_sub(LONGEST / 2).unwrap()), Answer::None));
+        assert!(matches!(scan(now.checked_sub(LONGEST).unwrap()), Answer::Late));
     }
 }

@@ -67,4 +67,12 @@ mod tests {
         let at = ByteRange::new(0xfe6 * 2048, 0x600 * 2048).unwrap();
         assert_eq!(partitions(2048, read), Ok(vec![(1, at)]));
     }
+
+    #[test]
+    fn so_many_entries_of_a_map_are_read() {
+        for (entries, read) in [(63, 63), (64, 64), (65, 64)] {
+            let block = |_| -> Result<Vec<u8>, ()> { Ok(entry(entries, 9, 1, "Apple_HFS")) };
+            assert_eq!(partitions(2048, block).unwrap().len(), read);
+        }
+    }
 }

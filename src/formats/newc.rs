@@ -510,4 +510,18 @@ mod tests {
         assert!(cut.is_err());
         assert!(read(&b"junk"[..], 100, |_| false, |_| Next::Continue).is_err());
     }
+
+    #[test]
+    fn so_much_of_a_file_is_kept() {
+        let archive = write(&[Member::file("a", 0o644, *b"12345")]).unwrap();
+        for (limit, kept) in [(4, &b"1234"[..]), (5, b"12345"), (6, b"12345")] {
+            let mut found = Vec::new();
+            let each = |member| {
+                found.push(member);
+                Next::Continue
+            };
+            read(&archive[SEAM..], limit, |_| true, each).unwrap();
+            assert_eq!(found, [Member::file("a", 0o644, kept)]);
+        }
+    }
 }

@@ -158,4 +158,24 @@ mod tests {
             }
         }
     }
+
+    /// The program with its certificate so many times.
+    fn signed(times: usize) -> Vec<u8> {
+        let number = |at: usize| u32::from_le_bytes(*SIGNED[at..].first_chunk().unwrap());
+        // "Optional Header Data Directories": the fifth one of PE32+ gives the place of the certificates and their bytes.
+        let table = usize::try_from(number(0x3C)).unwrap() + 24 + 112 + 4 * 8;
+        let (at, size) = (number(table), number(table + 4));
+        let (before, certificate) = SIGNED.split_at(usize::try_from(at).unwrap());
+        let mut program = [before, &certificate.repeat(times)].concat();
+        let size = size * u32::try_from(times).unwrap();
+        program[table + 4..][..4].copy_from_slice(&size.to_le_bytes());
+        program
+    }
+
+    #[test]
+    fn so_many_signatures_are_read() {
+        for (times, read) in [(1, 1), (MOST_SIGNATURES, 16), (MOST_SIGNATURES + 1, 16)] {
+            assert_eq!(signatures(&signed(times)).unwrap().unwrap().len(), read);
+        }
+    }
 }

@@ -41,7 +41,12 @@ impl fmt::Display for Holder {
 
 /// The first process below `proc` that holds one of these devices; mounts come first, as they say more.
 pub(super) fn find(proc: &Path, devices: &[DeviceNumber]) -> Option<Holder> {
-    let processes = || fs::read_dir(proc).ok().into_iter().flatten().flatten().take(MOST_PROCESSES);
+    find_among(MOST_PROCESSES, proc, devices)
+}
+
+/// The same, among so many of what is there.
+fn find_among(most: usize, proc: &Path, devices: &[DeviceNumber]) -> Option<Holder> {
+    let processes = || fs::read_dir(proc).ok().into_iter().flatten().flatten().take(most);
     let numbered = || {
         processes().filter_map(|entry| {
             let number: u32 = entry.file_name().to_str()?.parse().ok()?;
@@ -97,5 +102,8 @@ mod tests {
         let found = find(proc.path(), &[number(32), number(33)]).map(|found| found.to_string());
         let expected = "mounted at /mnt/a b in another mount namespace, by process 4711 (snapd)";
         assert_eq!(found.as_deref(), Some(expected));
+        for most in [0, 1] {
+            assert_eq!(find_among(most, proc.path(), &[number(33)]).is_some(), most == 1);
+        }
     }
 }

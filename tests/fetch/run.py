@@ -425,7 +425,7 @@ def descriptors(s):
     s.verdict("descriptor: what is broken off is gone on with", [] if code == 0 and s.digest(out) == want else [code, err])
     refused = [
         ("another file", DIFFERS, "newer-image", {}, [], ["has the SHA-256"]),
-        ("a file that is larger", FAILED, "larger", {}, [], [f"the file has {len(s.image) + 1} bytes, not {len(s.image)}"]),
+        ("a file that is larger", FAILED, "larger", {}, [], [f"the file has {len(s.image) + 1} bytes, more than {len(s.image)}"]),
         ("a file that is larger and does not say so", FAILED, "larger-chunked", {}, [], ["more than it said"]),
         ("a redirect to http", FAILED, "downgrade-image", {}, [], ["from https to http"]),
         ("no such file", FAILED, "image-404", {}, [], ["no such file"]),

@@ -231,13 +231,19 @@ impl Impostors {
             self.is_failure_told = true;
             printer::note(&format!("ssh-keyscan failed, and did not ask every address: {why}"));
         }
-        for address in &missed.other {
-            if self.told.len() < MOST_TOLD && self.told.insert(address.clone()) {
-                printer::note(&format!(
-                    "{address} announces a host key that is looked for, and shows another one"
-                ));
-            }
+        for address in self.untold(&missed.other) {
+            printer::note(&format!(
+                "{address} announces a host key that is looked for, and shows another one"
+            ));
         }
+    }
+
+    /// Those that come to be told of.
+    fn untold<'a>(&mut self, all: &'a [Address]) -> Vec<&'a Address> {
+        let mut is_new = |address: &&Address| {
+            self.told.len() < MOST_TOLD && self.told.insert((*address).clone())
+        };
+        all.iter().filter(|address| is_new(address)).collect()
     }
 }
 
@@ -328,4 +334,18 @@ fn event(args: &Args, found: &Found<'_>) -> Value {
         "algorithm": known.algorithm, "host_key": format!("{} {}", known.algorithm, known.key),
         "fingerprint": known.fingerprint, "command": ssh(args, found),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_impostors_are_told_of_and_each_once() {
+        let all: Vec<Address> =
+            (0..=8).map(|number| Address::V4([10, 0, 0, number].into())).collect();
+        let mut impostors = Impostors::default();
+        let mut told = |some: &[Address]| impostors.untold(some).len();
+        assert_eq!((told(&all[..7]), told(&all), told(&all)), (7, 1, 0));
+    }
 }

@@ -13,6 +13,9 @@ const FOOTER: u64 = 12;
 /// An index larger than this is not read; the size is then unknown, which costs only the estimate.
 const LARGEST: u64 = 16 << 20;
 
+/// What an index is summed up by (§1.4).
+const SUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+
 /// Bytes of the stream header (§2.1.1).
 const HEADER: u64 = 12;
 /// Words of padding behind a stream that are looked at.
@@ -65,7 +68,7 @@ fn stream(file: &File, end: u64) -> Option<(u64, u64)> {
     let index = read(file, index_at, size).ok()?;
     // The decoder tells what is wrong with a damaged index; its numbers would only mislead.
     let (records, sum) = index.split_last_chunk()?;
-    if Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(records) != u32::from_le_bytes(*sum) {
+    if SUM.checksum(records) != u32::from_le_bytes(*sum) {
         return None;
     }
     let (packed, unpacked) = sums_of(records)?;
@@ -104,4 +107,38 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size that is known of a file of these bytes.
+    fn size_of(bytes: &[u8]) -> Option<u64> {
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, bytes).unwrap();
+        unpacked_size(&file)
+    }
+
+    /// A stream whose index has so many words, its own sum among them; most of them are not looked into.
+    fn stream(words: u64) -> Vec<u8> {
+        let mut bytes = vec![0; usize_of(HEADER + words * 4 - 4)];
+        let sum = SUM.checksum(&bytes[usize_of(HEADER)..]);
+        let stored = u32::try_from(words - 1).unwrap();
+        bytes.extend([sum, 0, stored].map(u32::to_le_bytes).concat());
+        bytes.extend(b"\0\0YZ");
+        bytes
+    }
+
+    #[test]
+    fn what_is_looked_at_for_a_size_has_limits() {
+        let one = stream(2);
+        for (over, size) in [(0, Some(0)), (1, None)] {
+            assert_eq!(size_of(&one.repeat(MOST_STREAMS + over)), size, "{over} streams more");
+            let padding = vec![0; 4 * (MOST_PADDING - 1 + over)];
+            assert_eq!(size_of(&[&one[..], &padding].concat()), size, "{over} words more");
+            let words = LARGEST / 4 + u64::try_from(over).unwrap();
+            assert_eq!(size_of(&stream(words)), size, "an index with {over} words more");
+        }
+    }
 }

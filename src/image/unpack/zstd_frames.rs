@@ -23,18 +23,23 @@ pub(super) fn starts(bytes: &[u8]) -> bool {
 
 /// Unpacked bytes of all frames; none if a frame does not tell, or is not sound.
 pub(super) fn unpacked_size(file: &File) -> Option<u64> {
+    size_within(file, MOST_BLOCKS)
+}
+
+/// The same, if it takes the headers of so many blocks at most.
+fn size_within(file: &File, most: u64) -> Option<u64> {
     let end = file.metadata().ok()?.len();
-    let mut blocks = 0;
+    let mut left = most;
     let (mut at, mut sum) = (0, 0_u64);
     while at < end {
-        let (next, size) = frame(file, at, &mut blocks)?;
+        let (next, size) = frame(file, at, &mut left)?;
         (at, sum) = (next, sum.checked_add(size)?);
     }
     (at == end && sum > 0).then_some(sum)
 }
 
 /// Where a frame ends, and the unpacked bytes it tells.
-fn frame(file: &File, at: u64, blocks: &mut u64) -> Option<(u64, u64)> {
+fn frame(file: &File, at: u64, left: &mut u64) -> Option<(u64, u64)> {
     let mut header = [0; LONGEST_HEADER];
     let count = file.read_at(&mut header, at).ok()?;
     let header = header.get(..count)?;
@@ -47,7 +52,7 @@ fn frame(file: &File, at: u64, blocks: &mut u64) -> Option<(u64, u64)> {
     let descriptor = *header.get(4).filter(|_| magic == DATA)?;
     let mut next = at.checked_add(header_size(descriptor))?;
     loop {
-        *blocks = blocks.checked_add(1).filter(|count| *count <= MOST_BLOCKS)?;
+        *left = left.checked_sub(1)?;
         let (size, is_last) = block(file, next)?;
         next = next.checked_add(size)?;
         if is_last {
@@ -143,5 +148,14 @@ mod tests {
         assert_eq!(size_of(&[&skipped[..], &data, &skipped].concat()), Some(4));
         assert_eq!(size_of(&skipped), None);
         assert_eq!(size_of(&[&data[..], b"other bytes"].concat()), None);
+    }
+
+    #[test]
+    fn so_many_blocks_are_looked_at() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&frame(0b0010_0000, &[4]).repeat(5)).unwrap();
+        for (most, size) in [(4, None), (5, Some(20))] {
+            assert_eq!(size_within(&file, most), size);
+        }
     }
 }

@@ -152,4 +152,14 @@ mod tests {
         let many = [b"hsqs".to_vec(), u32::MAX.to_le_bytes().to_vec(), vec![0; 4096]].concat();
         assert!(of(many).ends_with("looked for up to 600000 files, found 4294967295"));
     }
+
+    #[test]
+    fn a_store_has_so_many_files_at_most() {
+        for (inodes, is_over) in [(MOST, false), (MOST + 1, true)] {
+            let mut store = [&b"hsqs"[..], &inodes.to_le_bytes()].concat();
+            store.resize(4096, 0);
+            let fault = Console::read(&store, ByteRange::up_to(4096)).unwrap_err().to_string();
+            assert_eq!(fault.contains("looked for up to 600000 files"), is_over, "{fault}");
+        }
+    }
 }

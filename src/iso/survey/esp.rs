@@ -13,7 +13,7 @@ use crate::units::{ByteRange, beyond, u64_len};
 /// Levels of folders that are looked into.
 const DEEPEST: usize = 8;
 
-/// Files that are listed; a loop of folders ends here, too.
+/// Files and folders that are listed; a loop of folders ends here, too.
 const MOST_FILES: usize = 20_000;
 
 /// A FAT filesystem on a window of an image, changed in memory only.
@@ -78,10 +78,15 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
 
     /// All files, in the order of their folders.
     pub fn files(&self) -> Result<Vec<EspFile>> {
-        let mut found = Vec::new();
+        self.files_up_to(MOST_FILES)
+    }
+
+    /// The same, if there are so many of them and their folders at most.
+    fn files_up_to(&self, most: usize) -> Result<Vec<EspFile>> {
+        let mut listing = Listing { found: Vec::new(), left: most, most };
         let root = self.volume.root_dir();
-        list(&root, "", 0, &mut found).map_err(|fault| self.fault("list folders", &fault))?;
-        Ok(found)
+        list(&root, "", 0, &mut listing).map_err(|fault| self.fault("list folders", &fault))?;
+        Ok(listing.found)
     }
 
     /// The bytes of a file, `limit` at the most.
@@ -159,29 +164,46 @@ fn broken(doing: &str, at: ByteRange, fault: &io::Error) -> Error {
     Error::unreadable(what, at.start(), fault, "a sound one")
 }
 
+/// Files that were found, and how many files and folders more may be.
+struct Listing {
+    found: Vec<EspFile>,
+    left: usize,
+    most: usize,
+}
+
+impl Listing {
+    /// Counts one more.
+    fn take(&mut self, depth: usize) -> io::Result<()> {
+        let left = self.left.checked_sub(1).filter(|_| depth <= DEEPEST);
+        self.left = left.ok_or_else(|| {
+            let what =
+                format!("over {DEEPEST} levels of folders, or {} files and folders", self.most);
+            io::Error::new(io::ErrorKind::Unsupported, what)
+        })?;
+        Ok(())
+    }
+}
+
 fn list<I: ReadAt>(
     dir: &fatfs::Dir<'_, &mut Scratch<'_, I>>,
     path: &str,
     depth: usize,
-    found: &mut Vec<EspFile>,
+    listing: &mut Listing,
 ) -> io::Result<()> {
     let mut names = BTreeSet::new();
     for entry in dir.iter() {
-        if depth > DEEPEST || found.len() > MOST_FILES {
-            let what = format!("over {DEEPEST} levels of folders, or {MOST_FILES} files");
-            return Err(io::Error::new(io::ErrorKind::Unsupported, what));
-        }
         let entry = entry?;
         let name = entry.file_name();
         if name == "." || name == ".." {
             continue;
         }
+        listing.take(depth)?;
         take_names(&mut names, path, [&name, &entry.short_file_name()])?;
         let path = format!("{path}/{name}");
         if entry.is_dir() {
-            list(&entry.to_dir(), &path, depth.saturating_add(1), found)?;
+            list(&entry.to_dir(), &path, depth.saturating_add(1), listing)?;
         } else {
-            found.push(EspFile { path, size: entry.len() });
+            listing.found.push(EspFile { path, size: entry.len() });
         }
     }
     Ok(())
@@ -215,5 +237,23 @@ mod tests {
         assert!(!told(&[["grub.cfg", "GRUB~1.CFG"], ["decoy.txt", "GRUB.CFG"]]));
         assert!(!told(&[["a.txt", "X.TXT"], ["b.txt", "X.TXT"]]));
         assert!(!told(&[["long name", "A"], ["LONG NAME", "B"]]));
+    }
+
+    #[test]
+    fn so_many_files_and_folders_are_listed() {
+        let mut bytes = vec![0; 1 << 20];
+        let new = fatfs::FormatVolumeOptions::new();
+        fatfs::format_volume(io::Cursor::new(&mut bytes), new).unwrap();
+        let disk = io::Cursor::new(&mut bytes);
+        let volume = fatfs::FileSystem::new(disk, fatfs::FsOptions::new()).unwrap();
+        volume.root_dir().create_dir("a").unwrap();
+        volume.root_dir().create_dir("b").unwrap();
+        volume.root_dir().create_file("a/c").unwrap();
+        volume.unmount().unwrap();
+        let mut scratch = Scratch::new(&bytes, ByteRange::up_to(1 << 20));
+        let esp = Esp::open(&mut scratch).unwrap();
+        assert_eq!(esp.files_up_to(3).unwrap().len(), 1);
+        let fault = esp.files_up_to(2).unwrap_err().to_string();
+        assert!(fault.contains("or 2 files and folders"), "{fault}");
     }
 }

@@ -276,10 +276,12 @@ impl<I: ReadAt> Walk<'_, I> {
         path: &str,
         id: NodeId,
     ) -> Result<Vec<ByteRange>> {
-        let mut found = [Extent::new(0, 0); MOST_EXTENTS];
+        // One more tells that there are more.
+        let mut found = [Extent::new(0, 0); MOST_EXTENTS + 1];
         let count = volume
             .extents(id, 0, &mut found)
             .map_err(|fault| unreadable(path, id.get(), &fault))?;
+        check_extents(path, count)?;
         let ranges = found.iter().take(count).map(|extent| {
             let range = ByteRange::new(extent.offset(), extent.len());
             let range = range.ok_or_else(|| past_64_bits(extent.offset()))?;
@@ -287,5 +289,24 @@ impl<I: ReadAt> Walk<'_, I> {
             if range.end() <= size { Ok(range) } else { Err(truncated(path, range, size)) }
         });
         ranges.collect()
+    }
+}
+
+fn check_extents(path: &str, count: usize) -> Result<()> {
+    if count <= MOST_EXTENTS {
+        return Ok(());
+    }
+    Err(Error::unsupported(path, format!("at most {MOST_EXTENTS} extents"), "more"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_so_many_extents_at_most() {
+        assert!(check_extents("/x", MOST_EXTENTS).is_ok());
+        let fault = check_extents("/x", MOST_EXTENTS + 1).unwrap_err().to_string();
+        assert!(fault.contains("at most 256 extents"), "{fault}");
     }
 }

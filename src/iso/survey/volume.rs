@@ -216,4 +216,14 @@ mod tests {
         assert!(fault.to_string().contains("at byte 0x18800"), "{fault}");
         assert!(second(&[(48, PRIMARY)], nowhere).is_err());
     }
+
+    #[test]
+    fn so_many_descriptors_of_a_set_are_looked_at() {
+        let descriptor = |kind: u8| [&[kind][..], b"CD001\x01", &[0; 2041]].concat();
+        for (before, is_found) in [(63, true), (64, false)] {
+            let image = [descriptor(3).repeat(before), descriptor(PRIMARY)].concat();
+            let image = [image, descriptor(TERMINATOR)].concat();
+            assert_eq!(set(&image, 0).unwrap().0.is_some(), is_found, "{before}");
+        }
+    }
 }

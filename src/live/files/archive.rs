@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::formats::compression::{Compression, LARGEST_WINDOW_LOG, xz_decoder};
 use crate::formats::tar_limit;
 use crate::image::file_type::is_tar;
 use crate::stop::{self, UntilStopped};
-use crate::units::u64_of;
+use crate::units::{format_bytes, u64_of};
 
 /// Bytes that a packed archive may unpack to.
 const LARGEST: u64 = 64 << 30;
@@ -67,17 +67,27 @@ fn unpacked(asked: ArgRef<'_>, path: &Path) -> Result<File> {
         Compression::recognize(&head).ok().filter(|packing| *packing != Compression::None);
     let packing = packing.ok_or_else(|| no_tar(asked, path))?;
     let mut spool = super::squashfs::unnamed_file()?;
-    let copied = decoder(packing, BufReader::new(UntilStopped(&file)))
-        .and_then(|decoder| io::copy(&mut UntilStopped(decoder.take(LARGEST)), &mut spool));
-    let copied = copied.map_err(Error::io(format!("unpack {}", path.display())))?;
+    let is_whole = decoder(packing, BufReader::new(UntilStopped(&file)))
+        .and_then(|decoder| copy_up_to(LARGEST, decoder, &mut spool));
+    if !is_whole.map_err(Error::io(format!("unpack {}", path.display())))? {
+        let what = format!("{} unpacks to more than {}", path.display(), format_bytes(LARGEST));
+        return Err(asked.fault(what, "make an archive of less"));
+    }
     let mut head = Vec::new();
     spool.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
     (&spool).take(u64_of(HEADER)).read_to_end(&mut head).map_err(Error::io(doing()))?;
     spool.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
-    if !is_archive(&head) || copied == LARGEST {
+    if !is_archive(&head) {
         return Err(no_tar(asked, path));
     }
     Ok(spool)
+}
+
+/// Copies `most` bytes at most, and tells whether that was all there is.
+fn copy_up_to(most: u64, from: impl Read, to: &mut impl Write) -> io::Result<bool> {
+    let mut from = UntilStopped(from).take(most);
+    io::copy(&mut from, to)?;
+    Ok(from.into_inner().bytes().next().transpose()?.is_none())
 }
 
 /// The kernel's decoders end with the first stream; archives may have several.
@@ -232,6 +242,20 @@ fn linked(
                 "{name} is a hard link to {to}, which is not a file of the archive before it"
             );
             Err(asked.fault(what, "make the archive again with both files"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_unpacks_to_so_much_at_most() {
+        for (most, is_whole) in [(4, true), (3, false)] {
+            let mut copied = Vec::new();
+            assert_eq!(copy_up_to(most, &b"1234"[..], &mut copied).unwrap(), is_whole);
+            assert_eq!(u64_of(copied.len()), most);
         }
     }
 }

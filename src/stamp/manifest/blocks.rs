@@ -117,10 +117,7 @@ impl Blocks {
         masked: &[ByteRange],
         progress: &dyn Progress,
     ) -> Result<()> {
-        let wanted = size.checked_div(self.size).filter(|_| self.size <= 64 << 20);
-        let right =
-            wanted.map(|_| size.div_ceil(self.size)) == u64::try_from(self.sha256.len()).ok();
-        if !right || self.sha256.len() > MOST_BLOCKS {
+        if !are_all(self.sha256.len(), self.size, size) {
             let found = format!("{} digests of {} bytes each", self.sha256.len(), self.size);
             return Err(Error::malformed(
                 "the manifest",
@@ -150,6 +147,12 @@ impl Blocks {
     }
 }
 
+/// Whether so many digests are those of all blocks of an image of `size` bytes.
+fn are_all(digests: usize, block: u64, size: u64) -> bool {
+    let is_block = block > 0 && block <= 64 << 20;
+    is_block && digests <= MOST_BLOCKS && u64::try_from(digests) == Ok(size.div_ceil(block))
+}
+
 fn digest(bytes: &[u8]) -> String {
     Digest::of_bytes(bytes).to_string()
 }
@@ -163,4 +166,26 @@ fn read_masked(image: &impl ReadAt, at: ByteRange, masked: &[ByteRange]) -> Resu
         checked::part_mut(rest, ..usize_of(hidden.size()), "what is masked")?.fill(0);
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_has_a_digest_for_each_block_and_so_many_at_most() {
+        let of_bytes = |digests: usize| are_all(digests, 1, u64::try_from(digests).unwrap());
+        assert!(of_bytes(MOST_BLOCKS) && !of_bytes(MOST_BLOCKS + 1));
+        for (digests, block, size, right) in [
+            (2, 4, 8, true),
+            (2, 4, 9, false),
+            (3, 4, 9, true),
+            (3, 4, 8, false),
+            (1, 64 << 20, 1, true),
+            (1, (64 << 20) + 1, 1, false),
+            (1, 0, 1, false),
+        ] {
+            assert_eq!(are_all(digests, block, size), right, "{digests} of {block}");
+        }
+    }
 }

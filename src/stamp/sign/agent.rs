@@ -149,6 +149,11 @@ fn ask(socket: &Path, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(request)?;
+    answer(stream)
+}
+
+/// The answer that comes, without its length in front.
+fn answer(mut stream: impl Read) -> std::io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length).min(LARGEST);
@@ -181,5 +186,14 @@ mod tests {
             assert!(lines(&answer[..cut]).is_none(), "{cut}");
         }
         assert!(lines(&[5]).is_none());
+    }
+
+    #[test]
+    fn an_answer_of_an_agent_is_read_up_to_its_limit() {
+        for length in [LARGEST, LARGEST + 1] {
+            let head = length.to_be_bytes();
+            let stream = head.as_slice().chain(std::io::repeat(b'x'));
+            assert_eq!(answer(stream).unwrap().len(), 1 << 16);
+        }
     }
 }

@@ -227,4 +227,13 @@ mod tests {
         assert_eq!(seen.addresses, ["eth0 10.0.2.15/24"]);
         assert_eq!(seen.failed, ["a.service", "b.service"]);
     }
+
+    #[test]
+    fn an_answer_is_read_up_to_its_limit() {
+        for (over, state) in [(0, "running"), (1, "runnin")] {
+            let last = "\nstate running";
+            let answer = format!("{:1$}{last}", "motd", LONGEST + over - last.len());
+            assert_eq!(LiveSystem::parse(answer.as_bytes()).state, state);
+        }
+    }
 }
