@@ -2,6 +2,7 @@
 //!
 //! As `name` is the user's, the recipe's own `name` (of menu entries) is called `menu-name` here, in messages, too.
 
+use std::cell::Cell as Counter;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs;
@@ -20,6 +21,8 @@ use crate::formats::csv::{self, Cell, CsvError, Record};
 use crate::formats::json::{Bounded, Room};
 use crate::keys;
 use crate::nearest::nearest;
+use crate::stop;
+use crate::units::{format_bytes, u64_of};
 
 /// Bytes of a users file.
 const LARGEST: u64 = 192 << 20;
@@ -32,6 +35,15 @@ const OF_PAIR: usize = 192;
 
 /// Bytes of memory that the values of a users file in TOML take, which is read as a whole.
 const LARGEST_TOML: usize = 128 << 20;
+
+/// Bytes of memory that a users file and what is kept of all its users take.
+const LARGEST_HELD: usize = 160 << 20;
+
+/// Bytes of them for each user beside its text: the settings, most of which are empty, and the files it reads and writes.
+const OF_USER: usize = size_of::<Recipe>() + 2 * size_of::<User>() + 1536;
+
+/// Bytes of them for each value beside its text.
+const OF_TEXT: usize = 96;
 
 /// What a users file is written in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,8 +76,8 @@ pub struct User {
     pub name: String,
     /// Where the file tells of the user.
     pub place: String,
-    /// What the user's image has apart from what all have.
-    pub recipe: Recipe,
+    /// What the user's image has apart from what all have. In a place of its own, as lists of users are copied.
+    pub recipe: Box<Recipe>,
 }
 
 /// The name of the user.
@@ -117,7 +129,8 @@ pub fn read(path: &Path, format: Format, separator: char) -> Result<Vec<Result<U
     let name = path.display().to_string();
     let text = bounded::read_text(path, LARGEST, &format!("read the users {name}"))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let reading = Reading { name, folder: folder.to_owned(), separator, keys: keys() };
+    let held = Counter::new(text.len());
+    let reading = Reading { name, folder: folder.to_owned(), separator, keys: keys(), held };
     let users = match format {
         Format::Toml => reading.toml(&text),
         Format::Csv => reading.csv(&text),
@@ -147,9 +160,38 @@ struct Reading {
     folder: PathBuf,
     separator: char,
     keys: Vec<String>,
+    /// Bytes of memory that are taken.
+    held: Counter<usize>,
 }
 
 impl Reading {
+    /// All users, if there is room for them.
+    fn gathered(&self, users: impl Iterator<Item = Result<User>>) -> Result<Vec<Result<User>>> {
+        let mut all = Vec::new();
+        for user in users {
+            stop::check()?;
+            all.push(user);
+            if !self.hold(OF_USER) {
+                return Err(self.no_room(all.len()));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes memory; false if there is not so much.
+    fn hold(&self, bytes: usize) -> bool {
+        let held = self.held.get().saturating_add(bytes);
+        self.held.set(held);
+        held <= LARGEST_HELD
+    }
+
+    /// The error of a file for which there is not enough memory from this user on.
+    fn no_room(&self, users: usize) -> Error {
+        let room = format_bytes(u64_of(LARGEST_HELD));
+        let what = format!("it takes more than {room} of memory up to its user {users}");
+        fault(&self.name, what, if users > 1 { SPLIT } else { FEWER })
+    }
+
     fn toml(&self, text: &str) -> Result<Vec<Result<User>>> {
         self.check_toml(text)?;
         let positions = Positions::new(text);
@@ -189,12 +231,14 @@ impl Reading {
             let fields = user.get_ref().as_table().map(|table| toml_fields(table, &at));
             self.user(place.clone(), fields.ok_or_else(|| fault(&place, "no table", FORM))?)
         };
-        Ok(users.iter().map(user).collect())
+        self.gathered(users.iter().map(user))
     }
 
     /// Refuses a file whose values would fill the memory, before they do.
     fn check_toml(&self, text: &str) -> Result<()> {
-        if text.split('\n').map(toml_cost).fold(0, usize::saturating_add) <= LARGEST_TOML {
+        let cost = text.split('\n').map(toml_cost).fold(0, usize::saturating_add);
+        if cost <= LARGEST_TOML {
+            self.hold(cost);
             return Ok(());
         }
         let what = "has more values than TOML is read with";
@@ -212,7 +256,7 @@ impl Reading {
         let heads = heads.cells.map_err(|flaw| flawed(&place, flaw))?;
         let heads: Vec<&str> = heads.iter().map(|head| head.text.trim()).collect();
         self.check_heads(&place, &heads)?;
-        Ok(records.map(|record| self.csv_user(&heads, record)).collect())
+        self.gathered(records.map(|record| self.csv_user(&heads, record)))
     }
 
     fn csv_user(&self, heads: &[&str], record: Record) -> Result<User> {
@@ -305,13 +349,16 @@ impl Reading {
             });
             self.user(place.clone(), fields.collect())
         };
-        Ok(lines.map(user).collect())
+        self.gathered(lines.map(user))
     }
 
     fn user(&self, place: String, fields: Vec<Field>) -> Result<User> {
         let mut name = None;
         let mut recipe = Recipe::default();
         for field in fields {
+            if !self.hold(field.held(self.separator)) {
+                return Err(self.no_room(1));
+            }
             match field.key.as_str() {
                 NAME => name = Some(field.user_name()?),
                 _ => recipe = self.recipe(&field)?.beside(recipe),
@@ -319,10 +366,13 @@ impl Reading {
         }
         let name = name.ok_or_else(|| fault(&place, "a user without `name`", FORM))?;
         let mut recipe = recipe.below_folder(&self.folder)?;
-        let (keys, places) = keys_of(&recipe)?.into_iter().unzip();
+        let (keys, places): (Vec<_>, Vec<_>) = keys_of(&recipe)?.into_iter().unzip();
+        // A folder of keys has any number of them.
+        let more = keys.len().saturating_sub(recipe.key.len());
+        self.hold(more.saturating_mul(OF_TEXT.saturating_mul(2)));
         recipe.key = keys;
         recipe.places.insert("key".to_owned(), places);
-        Ok(User { name, place, recipe })
+        Ok(User { name, place, recipe: Box::new(recipe) })
     }
 
     /// A recipe of this field alone.
@@ -374,6 +424,12 @@ const FORM: Advice = Advice::UsersForm;
 /// What is to be done about an object that does not end on its line.
 const ONE_A_LINE: &str = "give one JSON object per line, as `jq -c .` writes them";
 
+/// What is to be done about a user with too much.
+const FEWER: &str = "give the user fewer values";
+
+/// What is to be done about too many users.
+const SPLIT: &str = "split the file, and stamp the images of each part into a folder of its own";
+
 /// The pairs of an object in JSON, each key once.
 fn pairs_of(line: &str) -> serde_json::Result<Vec<(String, Value)>> {
     let mut from = serde_json::Deserializer::from_str(line);
@@ -407,6 +463,20 @@ impl<'de> Visitor<'de> for PairsVisitor {
 }
 
 impl Field {
+    /// Bytes of memory that it takes in a recipe.
+    fn held(&self, separator: char) -> usize {
+        let places = self.places.iter().map(String::len);
+        let places = places.chain([self.key.len()]).map(|length| length.saturating_add(OF_TEXT));
+        let given = match &self.given {
+            RawValue::Typed(value) => held(value),
+            RawValue::Cell(cell) => {
+                let elements = cell.text.split(separator).count();
+                elements.saturating_mul(OF_TEXT).saturating_add(cell.text.len())
+            }
+        };
+        places.fold(given, usize::saturating_add)
+    }
+
     fn place(&self) -> &str {
         self.places.first().map_or("", String::as_str)
     }
@@ -498,6 +568,15 @@ fn toml_cost(line: &str) -> usize {
         _ => 1,
     });
     others.fold(dots.saturating_add(200), usize::saturating_add)
+}
+
+/// Bytes of memory that a value takes in a recipe.
+fn held(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len().saturating_add(OF_TEXT),
+        Value::Array(list) => list.iter().map(held).fold(OF_TEXT, usize::saturating_add),
+        _ => OF_TEXT,
+    }
 }
 
 fn toml_fields(table: &DeTable<'_>, at: &impl Fn(usize) -> String) -> Vec<Field> {

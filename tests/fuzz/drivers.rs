@@ -755,7 +755,7 @@ fn users_file(data: &[u8]) {
     file(".users", rest, |path| {
         for user in taken(users::read(path, format, ';')).unwrap_or_default() {
             if let Some(user) = taken(user) {
-                mean(user.recipe);
+                mean(*user.recipe);
             }
         }
     });

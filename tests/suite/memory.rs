@@ -156,13 +156,23 @@ fn folder() -> Folder {
     let pairs =
         (0..300_000).map(|number| format!(r#""k{number}":0,"#)).collect::<Vec<_>>().concat();
     folder.write("pairs.jsonl", format!(r#"{{{pairs}"name":"a"}}"#).as_bytes());
+    let key = key(1);
+    let many = |user: &str, count: usize| -> String {
+        let user = user.replace("KEY", key.trim());
+        (0..count).map(|number| user.replace("NUMBER", &number.to_string())).collect()
+    };
+    folder.write("sound.csv", ("name,key\n".to_owned() + &many("NUMBER,KEY\n", 30_000)).as_bytes());
+    folder.write("many.csv", ("name\n".to_owned() + &many("NUMBER\n", 500_000)).as_bytes());
+    folder.write("many.jsonl", many("{\"name\":\"NUMBER\"}\n", 500_000).as_bytes());
+    folder.write("many.toml", many("[[user]]\nname='NUMBER'\n", 60_000).as_bytes());
+    folder.write("keys.csv", ("name,key\na,".to_owned() + &"k;".repeat(3_000_000)).as_bytes());
     let list = zeros(300_000);
     folder.write("lists.toml", format!("[[user]]\nname=\"a\"\nkey={list}\n").as_bytes());
     folder
 }
 
 /// Command lines, their status, and what they say.
-const ROWS: [(&str, i32, &str); 13] = [
+const ROWS: [(&str, i32, &str); 18] = [
     ("inspect deep.iso", 4, "the directory tree: looked for names of 48.0 MiB at most"),
     ("base.iso --key key.pub --overlay deep.tar.zst -o out", 2, "take more than 32.0 MiB"),
     ("base.iso --key key.pub --overlay levels.tar.zst -o out", 0, ""),
@@ -175,6 +185,27 @@ const ROWS: [(&str, i32, &str); 13] = [
     ("apply manifest --name x -o out", 4, "more values than memory is set aside for"),
     ("stamp base.iso u.jsonl -o batch", 11, "more values than memory is set aside for"),
     ("stamp base.iso pairs.jsonl -o batch", 11, "more values than memory is set aside for"),
+    ("stamp base.iso sound.csv --shard 1/1000000000 -o batch", 0, ""),
+    (
+        "stamp base.iso many.csv -o batch",
+        2,
+        "it takes more than 160.0 MiB of memory up to its user ",
+    ),
+    (
+        "stamp base.iso many.jsonl -o batch",
+        2,
+        "it takes more than 160.0 MiB of memory up to its user ",
+    ),
+    (
+        "stamp base.iso many.toml -o batch",
+        2,
+        "it takes more than 160.0 MiB of memory up to its user ",
+    ),
+    (
+        "stamp base.iso keys.csv -o batch",
+        2,
+        "of memory up to its user 1\nhint: give the user fewer",
+    ),
     ("stamp base.iso u.toml -o batch", 2, "more values than TOML is read with"),
 ];
 
