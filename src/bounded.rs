@@ -3,12 +3,12 @@
 //! The size that the system reports for a file is not a bound: devices and pipes have none, and others can write to a file
 //! while it is read.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::units::format_bytes;
+use crate::waiting::{self, WaitingFile};
 
 /// What is to be done about a file that is not what was meant.
 const HINT: &str = "give the file that was meant";
@@ -18,7 +18,20 @@ const HINT: &str = "give the file that was meant";
 /// # Errors
 /// [`Error::Io`], and [`Error::Usage`] for a longer file. `doing` says what is done, as `read the recipe x`.
 pub fn read(path: &Path, most: u64, doing: &str) -> Result<Vec<u8>> {
-    read_from(File::open(path).map_err(Error::io(doing))?, most, doing)
+    read_from(open(path, doing)?, most, doing)
+}
+
+/// Opens a file that may have to be waited for.
+///
+/// # Errors
+/// [`Error::Io`], and [`Error::Usage`] for what cannot be opened by a path.
+pub fn open(path: &Path, doing: &str) -> Result<WaitingFile> {
+    waiting::open(path).map_err(|fault| match fault.kind() {
+        io::ErrorKind::InvalidInput => {
+            Error::Usage { what: format!("cannot {doing}: {fault}"), hint: HINT.into() }
+        }
+        _ => Error::io(doing)(fault),
+    })
 }
 
 /// The same of what comes once.

@@ -7,6 +7,9 @@ use std::iter;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
+use crate::keys::KeyError;
+use crate::waiting::Stopped;
+
 pub use crate::advice::{Advice, KeyOf, Material};
 
 /// What every stage of the library answers.
@@ -265,7 +268,7 @@ pub enum Error {
     },
     /// A key that is refused.
     #[error(transparent)]
-    Key(#[from] crate::keys::KeyError),
+    Key(KeyError),
     /// Users of a batch that did not get what they should.
     #[error("{failed} of {users} users failed{}", not_done(*undone))]
     Users {
@@ -399,7 +402,11 @@ impl Error {
 
     /// The [`Error::Bug`] or [`Error::Interrupted`] that came through an interface of [`std::io`], if it is one.
     pub(crate) fn own_in(fault: &io::Error) -> Option<Self> {
-        match fault.get_ref()?.downcast_ref()? {
+        let inner = fault.get_ref()?;
+        if inner.is::<Stopped>() {
+            return Some(Self::Interrupted);
+        }
+        match inner.downcast_ref()? {
             Self::Bug { what, at } => Some(Self::Bug { what: what.clone(), at }),
             Self::Interrupted => Some(Self::Interrupted),
             _ => None,
@@ -504,6 +511,16 @@ impl Error {
             | Self::Truncated { hint, .. } => Some(hint),
             _ => None,
         }
+    }
+}
+
+impl From<KeyError> for Error {
+    fn from(fault: KeyError) -> Self {
+        let own = match &fault {
+            KeyError::Io { source, .. } => Self::own_in(source),
+            _ => None,
+        };
+        own.unwrap_or(Self::Key(fault))
     }
 }
 

@@ -128,3 +128,5 @@ pub mod temporary;
 pub mod threads;
 #[doc(hidden)]
 pub mod units;
+#[doc(hidden)]
+pub mod waiting;

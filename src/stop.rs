@@ -1,25 +1,17 @@
 //! Whether the user wants to stop, for loops over what many files or records there are and that are handed no progress.
 
 use std::io::{self, Read};
-use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-
-/// Says whether the user wants to stop.
-static ASKED: OnceLock<fn() -> bool> = OnceLock::new();
-
-/// From now on these loops end when `asked` says so. The first caller counts.
-pub fn when(asked: fn() -> bool) {
-    // Another one asks the same user.
-    let _ = ASKED.set(asked);
-}
+use crate::waiting;
+pub use crate::waiting::when;
 
 /// An error as soon as the user wants to stop.
 ///
 /// # Errors
 /// [`Error::Interrupted`].
 pub fn check() -> Result<()> {
-    if ASKED.get().is_some_and(|asked| asked()) { Err(Error::Interrupted) } else { Ok(()) }
+    if waiting::is_over() { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 /// Reads until the user wants to stop.

@@ -1,7 +1,7 @@
 //! Decides what an argument names, then reads that much of it that keys can be.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use super::line::{Fields, is_skipped};
 use super::refuse;
 use super::remote::RemoteKeys;
 use super::text::LIMIT;
+use crate::waiting;
 
 /// Where keys come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +133,7 @@ pub(super) fn read<R: Read>(source: &Source, name: &str, stdin: R) -> Result<Vec
     let bytes = match source {
         Source::Literal(text) => Ok(text.clone().into_bytes()),
         Source::StandardInput => capped(stdin),
-        Source::File(path) => File::open(path).and_then(capped),
+        Source::File(path) => waiting::open(path).and_then(capped),
     };
     bytes.map_err(|source| KeyError::Io { name: name.to_owned(), source })
 }

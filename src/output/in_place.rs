@@ -16,7 +16,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -76,7 +76,7 @@ impl InPlaceEdit {
     pub fn take(path: &Path) -> Result<Self> {
         let doing = || format!("open {}", path.display());
         let kind = image::about(path)?.file_type();
-        if kind.is_dir() {
+        if !kind.is_file() && !kind.is_block_device() {
             return Err(image::not_an_image(path, kind));
         }
         let real = fs::canonicalize(path).map_err(Error::io(doing()))?;

@@ -1,6 +1,9 @@
 //! What small inputs that unpack to much are allowed to take, and files that never end: each bound is met, and said.
 
 use std::io::{Cursor, Read as _, Write as _};
+use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use remaster::Error;
 use remaster::boot::stage_one;
@@ -382,6 +385,96 @@ fn a_file_that_never_ends_is_refused_by_every_command() {
         let left = folder.names().into_iter().filter(|name| !name.contains(".lock"));
         assert!(left.eq(before.iter().cloned()), "{line}: {:?}", folder.names());
     }
+}
+
+/// What a user of a batch has from a file.
+const OF_USERS: [&str; 3] = [
+    r#"{"name":"a","key":"GIVEN"}"#,
+    r#"{"name":"a","key":"key.pub","root-password-file":"GIVEN"}"#,
+    r#"{"name":"a","key":"key.pub","host-key":"GIVEN"}"#,
+];
+
+/// All ways in which a command takes a file, with `given` in its place, in a folder that has what they want.
+fn lines_with(folder: &Folder, given: &str) -> Vec<String> {
+    folder.write("key.pub", key(1).as_bytes());
+    folder.run(&["base.iso", "--key", "key.pub", "-o", "s.iso"]).done();
+    let mut lines: Vec<_> = FILES.iter().map(|line| line.replace("ENDLESS", given)).collect();
+    for (number, text) in OF_USERS.iter().enumerate() {
+        folder.write(&format!("{number}.jsonl"), text.replace("GIVEN", given).as_bytes());
+        lines.push(format!("stamp base.iso {number}.jsonl -o out"));
+    }
+    lines
+}
+
+fn begun(folder: &Folder, line: &str) -> std::process::Child {
+    let mut command = folder.program(&line.split(' ').collect::<Vec<_>>());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn what_has_no_bytes_in_the_place_of_a_file_is_refused_by_every_command() {
+    for (given, is) in [("socket.pub", "socket"), ("folder.pub", "folder")] {
+        let folder = Folder::with_base(&TINY);
+        let _socket =
+            (given == "socket.pub").then(|| UnixListener::bind(folder.at(given)).unwrap());
+        if given == "folder.pub" {
+            std::fs::create_dir(folder.at(given)).unwrap();
+        }
+        for line in lines_with(&folder, given) {
+            let ended = begun(&folder, &line).wait_with_output().unwrap();
+            let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+            // A user of a batch fails alone, and a wrong image ends with 4.
+            assert!(matches!(ended.status.code(), Some(2..=4 | 11)), "{line}: {told}");
+            let is_said = told.contains(is) && told.contains(given);
+            // Nothing is looked into before what is asked for is understood.
+            let is_else = ["is not signed", "no name of a unit", "has nothing in it"];
+            assert!(is_said || is_else.iter().any(|other| told.contains(other)), "{line}: {told}");
+            assert!(!told.contains("os error"), "{line}: {told}");
+        }
+    }
+}
+
+/// What comes through a FIFO may be all there is, as `<(...)` of a shell: it is waited for, and a user who is tired of
+/// it can stop it.
+#[test]
+fn a_fifo_without_a_writer_is_refused_or_waited_for_until_the_user_stops() {
+    let folder = Folder::with_base(&TINY);
+    assert!(Command::new("mkfifo").arg(folder.at("fifo")).status().unwrap().success());
+    let runs: Vec<_> =
+        lines_with(&folder, "fifo").into_iter().map(|line| (begun(&folder, &line), line)).collect();
+    let mut stopped = 0;
+    std::thread::sleep(Duration::from_secs(4));
+    for (mut child, line) in runs {
+        let waits = child.try_wait().unwrap().is_none();
+        if waits {
+            stopped += 1;
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        }
+        let since = Instant::now();
+        while child.try_wait().unwrap().is_none() && since.elapsed() < Duration::from_secs(1) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let is_over = child.try_wait().unwrap().is_some();
+        let _ = child.kill();
+        let ended = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(is_over, "{line} cannot be stopped: {told}");
+        let status = ended.status.code();
+        if waits {
+            assert!(matches!(status, Some(130) | None), "{line}: {status:?}: {told}");
+        } else {
+            assert!(matches!(status, Some(2..=4 | 11)), "{line}: {status:?}: {told}");
+        }
+    }
+    assert!(stopped > 10, "{stopped}");
+    let shell = format!(
+        "{} base.iso --key <(cat key.pub) --root-password-file <(sleep 1; echo secret) -o shell.iso",
+        env!("CARGO_BIN_EXE_remaster")
+    );
+    let made = Command::new("bash").args(["-c", &shell]).current_dir(folder.path()).output();
+    assert!(made.unwrap().status.success() && folder.at("shell.iso").is_file());
 }
 
 /// What there is too little memory for is not damaged: with more of it, each of these works.

@@ -172,13 +172,13 @@ fn patch_of(descriptor: &Descriptor, folder: &Path, files: &mut RunFiles) -> Res
 pub(crate) fn read(path: &Path) -> Result<PatchFile> {
     let name = path.display();
     let doing = || format!("read the patch {name}");
-    let file = File::open(path).map_err(Error::io(doing()))?;
+    let mut file = bounded::open(path, &doing())?;
     let mut bytes = Vec::new();
-    (&file).take(HEAD).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
+    (&mut file).take(HEAD).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
     if !PatchFile::is_in(&bytes) {
         return Err(not_a_patch(path, &FileType::recognize(&bytes)));
     }
-    (&file).take(LARGEST).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
+    file.take(LARGEST).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
     let size = u64_len(&bytes);
     if size > LARGEST {
         let found = format!("{size} bytes or more");
