@@ -31,11 +31,7 @@ impl CommandLines {
     /// As [`menu::texts`].
     pub(crate) fn of_changed(configs: &[Config], old_label: &str, boot: &Boot) -> Result<Self> {
         let texts = menu::texts(configs, old_label, boot, |_| Ok(Vec::new()))?.texts;
-        let changed = configs.iter().zip(texts).map(|(config, text)| {
-            let mut entries = config.syntax.entries(&text);
-            entries.retain(|entry| entry.init().is_some());
-            Config { text, entries, ..config.clone() }
-        });
+        let changed = configs.iter().zip(texts).map(|(config, text)| config.with_text(text));
         Ok(Self::of_menus(&changed.collect::<Vec<_>>()))
     }
 

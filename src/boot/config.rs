@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::formats::boot_config::script::STRAY_INIT;
 use crate::formats::boot_config::{
-    Entry, EntryBudget, IncludedFile, RootChange, Script, Syntax, UnreadCommand, device,
+    Entry, EntryBudget, IncludedFile, RootChange, Script, Settings, Syntax, UnreadCommand, device,
 };
 use crate::units::ByteRange;
 
@@ -29,6 +29,8 @@ pub struct Config {
     pub text: String,
     /// The entries that start NixOS.
     pub entries: Vec<Entry>,
+    /// What it says for all of them.
+    pub settings: Settings,
 }
 
 /// A file of a boot loader, read.
@@ -57,6 +59,21 @@ impl Config {
         self.path.ends_with("/extlinux.conf")
     }
 
+    /// The same config with another text, and what that says.
+    pub(crate) fn with_text(&self, text: String) -> Self {
+        let script = self.syntax.read(&text, &mut EntryBudget::default());
+        let Script { mut entries, settings, .. } = script;
+        entries.retain(|entry| entry.init().is_some());
+        Self {
+            place: self.place.clone(),
+            path: self.path.clone(),
+            syntax: self.syntax,
+            text,
+            entries,
+            settings,
+        }
+    }
+
     /// Reads a config that must not include others; none if it starts no NixOS.
     ///
     /// # Errors
@@ -83,7 +100,7 @@ pub fn parse(
         return Ok(Parsed { config: None, menu: None });
     };
     let Some(syntax) = Syntax::recognize(path, &text) else { return unknown(path, &text) };
-    let Script { mut entries, included, roots, unread, .. } = syntax.read(&text, budget);
+    let Script { mut entries, settings, included, roots, unread, .. } = syntax.read(&text, budget);
     if let Some(UnreadCommand { title, looked_for, found }) = unread {
         return Err(Error::unsupported(place_in(path, &title), looked_for, found));
     }
@@ -91,7 +108,8 @@ pub fn parse(
     no_entry_without_initrd(path, &entries)?;
     no_entry_of_another_device(path, &entries)?;
     let path = path.to_owned();
-    let config = (!entries.is_empty()).then_some(Config { place, path, syntax, text, entries });
+    let config =
+        (!entries.is_empty()).then_some(Config { place, path, syntax, text, entries, settings });
     Ok(Parsed { config, menu: Some(Menu { syntax, included, roots }) })
 }
 

@@ -39,7 +39,7 @@ pub struct Started {
 impl Started {
     /// What a config says.
     pub fn from_config(config: &Config) -> Self {
-        let settings = config.syntax.settings(&config.text);
+        let settings = &config.settings;
         let last = |words: &[Word]| words.last().map(|word| word.text.clone());
         Self {
             timeout: last(&settings.timeout),
@@ -62,7 +62,7 @@ impl Started {
 /// What of that a config of a base is to say again; none where it stays.
 pub fn started(config: &Config, boot: &Boot) -> Result<Started> {
     let menu = Menu { boot, old_label: "", credential: None };
-    menu.started(config, &config.syntax.settings(&config.text))
+    menu.started(config, &config.settings)
 }
 
 /// The new menus of a base of this label. `more` are the initrds that go behind those of an entry.
@@ -117,7 +117,7 @@ fn unread_default(configs: &[Config]) -> Error {
     let Some(config) = configs.iter().find(|config| !config.entries.is_empty()) else {
         return Error::unsupported("the menus", "an entry that starts NixOS", "none");
     };
-    let settings = config.syntax.settings(&config.text);
+    let settings = &config.settings;
     let found = settings.default.last().map_or("none", |word| word.text.as_str());
     let looked_for = "a default by its title or label, or the number 0";
     Error::unsupported(&*config.path, looked_for, format!("{found:?}"))
@@ -126,9 +126,9 @@ fn unread_default(configs: &[Config]) -> Error {
 
 /// The entry that a menu starts by itself; none if it says so in a way that is not read, as by a number.
 pub(crate) fn by_itself(config: &Config) -> Option<&Entry> {
-    let settings = config.syntax.settings(&config.text);
+    let settings = &config.settings;
     let entries = &config.entries;
-    let named = entries.iter().find(|entry| is_default(config.syntax, &settings, entry));
+    let named = entries.iter().find(|entry| is_default(config.syntax, settings, entry));
     let is_first = settings.default.last().is_none_or(|word| word.text == "0");
     named.or_else(|| entries.first().filter(|_| is_first))
 }
@@ -333,11 +333,11 @@ impl Menu<'_> {
     }
 
     fn setting_changes(&self, config: &Config, changes: &mut Vec<Change>) -> Result<()> {
-        let settings = config.syntax.settings(&config.text);
-        let started = self.started(config, &settings)?;
+        let settings = &config.settings;
+        let started = self.started(config, settings)?;
         match config.syntax {
-            Syntax::Grub => grub_changes(config, &settings, started, changes),
-            Syntax::Isolinux => isolinux_changes(config, &settings, started, changes),
+            Syntax::Grub => grub_changes(config, settings, started, changes),
+            Syntax::Isolinux => isolinux_changes(config, settings, started, changes),
         }
         Ok(())
     }

@@ -592,10 +592,10 @@ fn small_files_that_unpack_to_much_take_what_their_limits_say() {
         ("apply base.iso zeros.patch -o out.iso", 0, "wrote out.iso"),
         ("flash base.iso --patch zeros.patch --to-file out.img", 4, "begins with zeros only"),
         ("inspect deep.iso", 4, "/EFI/BOOT/grub.cfg: looked for at most 64 braces"),
-        ("inspect deep-bios.iso", 4, "/isolinux/isolinux.cfg: looked for menus whose entries take"),
-        ("inspect long.iso", 4, "/EFI/BOOT/grub.cfg: looked for menus whose entries take"),
+        ("inspect deep-bios.iso", 4, "/isolinux/isolinux.cfg: looked for menus whose entries and"),
+        ("inspect long.iso", 4, "/EFI/BOOT/grub.cfg: looked for menus whose entries and"),
         ("deep.iso --key key.pub -o out", 4, "looked for at most 64 braces within each other"),
-        ("netboot deep-bios.iso --key key.pub -o out", 4, "looked for menus whose entries take"),
+        ("netboot deep-bios.iso --key key.pub -o out", 4, "looked for menus whose entries and"),
     ] {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", &format!("ulimit -v {ROOM}; exec timeout 120 {program} {line}")]);

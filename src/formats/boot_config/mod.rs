@@ -91,6 +91,12 @@ pub struct Settings {
     pub terminals: Vec<usize>,
 }
 
+impl Settings {
+    fn words(&self) -> impl Iterator<Item = &Word> {
+        [&self.timeout, &self.default, &self.serial, &self.overruling].into_iter().flatten()
+    }
+}
+
 /// A change of a text: what stands `at` these bytes becomes `new`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Change {
@@ -158,10 +164,14 @@ impl Syntax {
 
     /// Reads a text.
     pub fn read(self, text: &str, budget: &mut EntryBudget) -> Script {
-        match self {
+        let mut script = match self {
             Self::Grub => grub::read(text, budget),
             Self::Isolinux => isolinux::read(text, budget),
+        };
+        if !script.settings.words().all(|word| budget.take_word(word.size())) {
+            script.overflow(script::Limit::Entries);
         }
+        script
     }
 
     /// The entries of a text that start NixOS.

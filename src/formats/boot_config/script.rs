@@ -2,7 +2,7 @@
 
 use super::{Entry, Settings, Word};
 
-/// Bytes that the entries of all menus of an image may take, 2 KiB for each of them counted; official ones take
+/// Bytes that the entries and settings of all menus of an image may take, 2 KiB for each of them counted; official ones take
 /// some 250 KB.
 pub const LARGEST_ENTRIES: usize = 8 << 20;
 
@@ -55,6 +55,13 @@ impl EntryBudget {
             .into_iter()
             .try_fold(own, |left, length| Some(left?.checked_sub(WORD)?.checked_sub(length)));
         let left = left.flatten();
+        self.0 = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// The same for a word that stands in no entry.
+    pub(super) fn take_word(&mut self, length: usize) -> bool {
+        let left = self.0.checked_sub(WORD).and_then(|left| left.checked_sub(length));
         self.0 = left.unwrap_or(0);
         left.is_some()
     }
@@ -168,7 +175,10 @@ impl Script {
         let (looked_for, found) = match limit {
             Limit::Entries => {
                 let largest = LARGEST_ENTRIES >> 20;
-                (format!("menus whose entries take at most {largest} MiB"), "larger ones")
+                (
+                    format!("menus whose entries and settings take at most {largest} MiB"),
+                    "larger ones",
+                )
             }
             Limit::Depth(most) => (format!("at most {most} braces within each other"), "more"),
         };
@@ -203,8 +213,8 @@ pub(super) fn names_init(text: &str) -> bool {
 
 /// Whether an initrd does not start what is put in if the kernel gets this argument.
 pub(crate) fn passes_over(text: &str) -> bool {
-    let unquoted = text.replace(QUOTING, "");
-    PASSING_OVER.iter().any(|argument| names(text, argument) || names(&unquoted, argument))
+    let is_one = |text: &str| PASSING_OVER.iter().any(|argument| names(text, argument));
+    is_one(text) || text.contains(QUOTING) && is_one(&text.replace(QUOTING, ""))
 }
 
 /// An option behind `--`: the kernel gives it to PID 1, and systemd takes the unit that it starts from there, too.
@@ -287,5 +297,16 @@ mod tests {
         let taken = (0..LARGEST_ENTRIES).take_while(|_| budget.take([7, 6])).count();
         assert_eq!(taken, LARGEST_ENTRIES / (2048 + 96 + 96 + 13));
         assert!(!budget.take([]), "what is smaller fits no more either");
+    }
+
+    #[test]
+    fn settings_take_of_the_budget_too() {
+        let most = LARGEST_ENTRIES / (WORD + 1);
+        for (settings, is_read) in [(most, true), (most + 1, false)] {
+            let text = "set timeout=1\n".repeat(settings);
+            let script =
+                crate::formats::boot_config::Syntax::Grub.read(&text, &mut EntryBudget::default());
+            assert_eq!(script.unread.is_none(), is_read, "{settings}: {:?}", script.unread);
+        }
     }
 }

@@ -884,7 +884,7 @@ menuentry 'memtest' { linux16 /memtest }
         let deep =
             |menus: usize, entries: usize| "submenu a {\n".repeat(menus) + &entry.repeat(entries);
         assert_eq!(read(&deep(40, 36), &mut EntryBudget::default()).entries.len(), 36);
-        let larger = "menus whose entries take at most 8 MiB";
+        let larger = "menus whose entries and settings take at most 8 MiB";
         let deeper = "at most 64 braces within each other";
         let odd = |command: &str| {
             format!(
