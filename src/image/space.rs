@@ -71,6 +71,7 @@ mod tests {
     fn a_volume_that_is_too_large_says_how_large_it_would_be() {
         let mut fits = Allocator::behind(MOST - 2 * LOGICAL_BLOCK).unwrap();
         assert!(fits.take(LOGICAL_BLOCK).is_ok());
+        assert!(matches!(fits.take(LOGICAL_BLOCK), Err(Error::NoRoom { .. })));
         let mut tail = Allocator::behind(MOST - LOGICAL_BLOCK - 1).unwrap();
         let fault = tail.take(LOGICAL_BLOCK + 1).unwrap_err().to_string();
         let expected = "no room in a volume of 2^32 logical blocks: 8796093024256 bytes needed, 8796093022208 free";

@@ -197,11 +197,12 @@ fn list<I: ReadAt>(
         if name == "." || name == ".." {
             continue;
         }
-        listing.take(depth)?;
+        let below = depth.saturating_add(usize::from(entry.is_dir()));
+        listing.take(below)?;
         take_names(&mut names, path, [&name, &entry.short_file_name()])?;
         let path = format!("{path}/{name}");
         if entry.is_dir() {
-            list(&entry.to_dir(), &path, depth.saturating_add(1), listing)?;
+            list(&entry.to_dir(), &path, below, listing)?;
         } else {
             listing.found.push(EspFile { path, size: entry.len() });
         }

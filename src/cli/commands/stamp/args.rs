@@ -235,7 +235,7 @@ impl Args {
             Some(_) if !any => Err(known_hosts::none_put_in()),
             Some(path) => self.known_hosts_file(path).map(drop),
             None if any && self.form == Form::Oci && !self.json => {
-                let of_users = users.iter().flatten().map(|user| &user.recipe);
+                let of_users = users.iter().flatten().map(|user| &*user.recipe);
                 of_users.chain([shared]).try_for_each(known_hosts::check_told)?;
                 printer::note(ONLY_INSIDE);
                 Ok(())
