@@ -113,7 +113,10 @@ fn hint(name: &str, text: &str) -> String {
             "give other arguments, and leave this one out"
         }
         "karg" | "karg-delete" => {
-            "give one argument, as `quiet` or `loglevel=7`; several by giving the flag several times"
+            return format!(
+                "give one argument, as `quiet` or `loglevel=7`; for several, give {} for each, or a list in a file: `[\"quiet\", \"loglevel=7\"]`",
+                if name == "karg" { setting!(karg) } else { setting!(karg_delete) }
+            );
         }
         "karg-replace" => {
             "give `KEY=NEW`, or `KEY=OLD=NEW` where an entry has the key several times"

@@ -162,6 +162,9 @@ impl KeyError {
             Self::Neither { is_for_shell: true, .. } => {
                 "write the path in full, or `~` without quotes at the start of a word: the shell expands it only there"
             }
+            Self::Neither { argument, is_in_file: true, .. } if argument.contains(',') => {
+                "several keys are a list: `;` stands between them in CSV, and each has quotes of its own in TOML and JSON"
+            }
             Self::Neither { .. } => {
                 "check the path, or put the whole line of the key in one pair of quotes"
             }

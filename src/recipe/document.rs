@@ -7,7 +7,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::list::NOTHING;
-use super::{Machine, OF_FILES, Recipe, called};
+use super::{Machine, OF_FILES, Recipe, called, unquoted};
 use crate::bounded;
 use crate::error::{Advice, Error, KeyOf, Result};
 use crate::nearest::typo;
@@ -127,10 +127,15 @@ pub(super) fn other_form(text: &str) -> Option<&'static str> {
     let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
     let is_word =
         |word: &str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let is_json = first.starts_with('{') && {
+        let inner = text.split_once('{').map(|(_, inner)| inner.trim_start());
+        inner.is_some_and(|inner| inner.starts_with(['"', '}']))
+    };
     let is_yaml = first
         .split_once(':')
         .is_some_and(|(key, rest)| is_word(key) && (rest.is_empty() || rest.starts_with(' ')));
     match first {
+        _ if is_json => Some("JSON"),
         _ if is_nix(first, text) => Some("Nix"),
         _ if first.starts_with('{') => Some("JSON or Nix"),
         _ if first == "---" || first.starts_with("- ") => Some("YAML"),
@@ -205,22 +210,31 @@ pub(super) fn broken(
     form: impl Into<Advice>,
 ) -> Error {
     let what = refused.message().replace('\n', "; ");
-    if !what.starts_with("string values must be quoted") {
-        return fault(place, what, form);
-    }
     let before = text.bytes().take(refused.span().map_or(0, |span| span.start));
     let number = before.filter(|byte| *byte == b'\n').count();
     let line = text.lines().nth(number).unwrap_or_default();
-    let hint = match line.split_once('=') {
-        Some((key, value)) => {
-            // Word processors make such quotes of plain ones.
-            let is_quote = |c: char| ('\u{2018}'..='\u{201f}').contains(&c) || "'\"`".contains(c);
-            let value = value.trim().trim_matches(is_quote);
-            format!("write `{} = \"{value}\"`", key.trim())
+    if what.starts_with("duplicate key") {
+        return twice(place, text, number, line);
+    }
+    match unquoted::explain(line) {
+        Some((what, hint)) => fault(place, what, hint),
+        None if what.starts_with("string values must be quoted") => {
+            fault(place, "text needs quotes in TOML", "put it in double quotes")
         }
-        None => "put it in double quotes".to_owned(),
-    };
-    fault(place, "text needs quotes in TOML", hint)
+        None => fault(place, what, form),
+    }
+}
+
+/// A key that is there twice: on this line, and on one above it in the same table.
+fn twice(place: &str, text: &str, number: usize, line: &str) -> Error {
+    let key_of = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+    let key = key_of(line);
+    let above: Vec<&str> = text.lines().take(number).collect();
+    let of_table = above.iter().rev().take_while(|line| !line.trim_start().starts_with('['));
+    let first = of_table.enumerate().find(|(_, line)| key_of(line) == key);
+    let first = first.and_then(|(back, _)| number.checked_sub(back));
+    let first = first.map(|line| format!(", first on line {line}")).unwrap_or_default();
+    fault(place, format!("`{}` is there twice{first}", cut(&key)), "leave one of them out")
 }
 
 /// Finds the line and the column of a byte, both from 1, columns in characters. A place near the end takes no longer than one
@@ -298,7 +312,17 @@ pub(super) fn unknown(place: &str, key: &str, names: &[String], of: KeyOf) -> Er
     let close = typo(key, all).map(Box::from);
     let shown = cut(key);
     let what = format!("unknown key `{shown}`");
+    if let Some(small) = in_small_letters(key, names) {
+        return fault(place, what, format!("write `{small}`, in small letters"));
+    }
     fault(place, what, Advice::UnknownKey { key: shown.into(), close, of })
+}
+
+/// The key that is meant by one with capital letters.
+pub(super) fn in_small_letters<'a>(key: &str, names: &'a [String]) -> Option<&'a str> {
+    let small = key.to_lowercase().replace(['_', ' '], "-");
+    let mut names = names.iter().filter(|name| **name == small);
+    names.next().filter(|_| key.chars().any(char::is_uppercase)).map(String::as_str)
 }
 
 pub(super) fn fault(place: &str, what: impl std::fmt::Display, hint: impl Into<Advice>) -> Error {

@@ -7,6 +7,7 @@ mod fields;
 mod list;
 mod machine;
 mod setting;
+mod unquoted;
 #[cfg(feature = "records")]
 pub mod users;
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::Recipe;
-use super::document::{Positions, broken, fault, mistyped, other_form, unknown};
+use super::document::{Positions, broken, fault, in_small_letters, mistyped, other_form, unknown};
 use super::list::NOTHING;
 use crate::bounded;
 use crate::error::{Advice, Error, KeyOf, Result};
@@ -263,8 +263,7 @@ impl Reading {
         let place = format!("{}:{}", self.name, record.line);
         let cells = record.cells.map_err(|flaw| flawed(&place, flaw))?;
         if cells.len() != heads.len() {
-            let what = format!("{} cells, and {} columns", cells.len(), heads.len());
-            return Err(fault(&place, what, "put text with commas in double quotes"));
+            return Err(miscounted(&place, cells.len(), heads.len()));
         }
         let cells = heads.iter().zip(cells).zip(1..);
         let fields = cells.map(|((head, cell), column)| Field {
@@ -288,7 +287,10 @@ impl Reading {
             return Err(fault(&self.name, "names no user", FORM));
         }
         let is_known = |head: &&&str| head.is_empty() || self.keys.iter().any(|key| key == *head);
-        if !heads.iter().any(|head| is_known(&head) || self.closest(head).is_some()) {
+        let is_close = |head: &str| {
+            self.closest(head).is_some() || in_small_letters(head, &self.keys).is_some()
+        };
+        if !heads.iter().any(|head| is_known(&head) || is_close(head)) {
             let what = "the first line does not name the columns";
             return Err(fault(place, what, "begin the file with a line as `name,key`"));
         }
@@ -311,6 +313,9 @@ impl Reading {
     fn unknown_column(&self, place: &str, head: &str) -> Error {
         let (key, close) = (shown(head).into(), self.closest(head).map(Box::from));
         let what = format!("unknown column `{key}`");
+        if let Some(small) = in_small_letters(head, &self.keys) {
+            return fault(place, what, format!("write `{small}`, in small letters"));
+        }
         fault(place, what, Advice::UnknownKey { key, close, of: KeyOf::Column })
     }
 
@@ -332,16 +337,16 @@ impl Reading {
         let lines = (1_usize..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         let user = |(number, line): (usize, &str)| {
             let place = format!("{}:{number}", self.name);
-            let pairs = pairs_of(line).map_err(|refused| {
-                let what = refused.to_string();
-                let what = what.split(" at line").next().unwrap_or_default();
-                let place = format!("{place}:{}", refused.column());
-                if refused.is_eof() {
-                    fault(&place, what, ONE_A_LINE)
-                } else {
-                    fault(&place, what, FORM)
-                }
-            })?;
+            let pairs = pairs_of(line).map_err(|refused| no_json(&place, &refused))?;
+            if let [(key, Value::Array(_))] = pairs.as_slice()
+                && !self.keys.contains(key)
+            {
+                let hint = format!(
+                    "give one JSON object per line, as `jq -c '.{}[]'` makes them",
+                    shown(key)
+                );
+                return Err(fault(&place, "one object holds a list, as of all users", hint));
+            }
             let fields = pairs.into_iter().map(|(key, value)| Field {
                 key,
                 places: vec![place.clone()],
@@ -402,6 +407,18 @@ impl Reading {
     }
 }
 
+/// A record with more cells than columns, or fewer.
+fn miscounted(place: &str, cells: usize, columns: usize) -> Error {
+    let plural = if cells == 1 { "" } else { "s" };
+    let what = format!("{cells} cell{plural}, and {columns} columns");
+    let hint = if cells < columns {
+        "write a comma between all cells, also in front of an empty one"
+    } else {
+        "put text with commas in double quotes"
+    };
+    fault(place, what, hint)
+}
+
 /// What is wrong with a record of CSV.
 fn flawed(place: &str, flaw: CsvError) -> Error {
     let (column, what, hint) = match flaw {
@@ -429,6 +446,28 @@ const FEWER: &str = "give the user fewer values";
 
 /// What is to be done about too many users.
 const SPLIT: &str = "split the file, and stamp the images of each part into a folder of its own";
+/// A line that is not JSON, in the words of those who write it. `key` is a column here.
+fn no_json(place: &str, refused: &serde_json::Error) -> Error {
+    let told = refused.to_string();
+    let told = told.split(" at line").next().unwrap_or_default();
+    let place = format!("{place}:{}", refused.column());
+    if refused.is_eof() {
+        return fault(&place, "the line ends within an object or a text of JSON", ONE_A_LINE);
+    }
+    match told {
+        "key must be a string" => fault(
+            &place,
+            "a name in JSON stands in double quotes",
+            "write `{\"name\": \"alice\"}`, with double quotes around names and texts",
+        ),
+        "trailing characters" => fault(
+            &place,
+            "something stands behind the object",
+            "end the line with `}`, without a comma; give one JSON object per line",
+        ),
+        _ => fault(&place, told, FORM),
+    }
+}
 
 /// The pairs of an object in JSON, each key once.
 fn pairs_of(line: &str) -> serde_json::Result<Vec<(String, Value)>> {
@@ -731,7 +770,7 @@ mod tests {
         assert!(toml[2].starts_with("F:9:1: a user without `name`"), "{toml:?}");
         let csv = faults("u.csv", "name,timeout\na,x\nb,3\nc\n");
         assert!(csv[0].starts_with(&format!("F:2, column 2: {told}")), "{csv:?}");
-        assert!(csv[1].starts_with("F:4: 1 cells, and 2 columns"), "{csv:?}");
+        assert!(csv[1].starts_with("F:4: 1 cell, and 2 columns"), "{csv:?}");
         let jsonl = faults("u.jsonl", "{\"name\":\"a\"}\n{\"name\":\n{\"name\":7}\n");
         assert!(jsonl[0].starts_with("F:2:") && jsonl[1].starts_with("F:3: name: "), "{jsonl:?}");
     }

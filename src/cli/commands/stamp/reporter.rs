@@ -292,7 +292,10 @@ impl BatchObserver for BatchReporter {
     /// - `status`: the exit status that this error has by itself
     fn failed(&self, number: usize, place: &str, name: &str, fault: &Error) {
         self.bar.inc(1);
-        let named = [place, name].into_iter().filter(|one| !one.is_empty());
+        // A fault of a value has its place in itself.
+        let is_placed = fault.to_string().starts_with(place);
+        let named = [place, name].into_iter().skip(usize::from(is_placed));
+        let named = named.filter(|one| !one.is_empty());
         let who: String = named.flat_map(|one| [one, ": "]).collect();
         self.bar.suspend(|| printer::write_error(&printer::explained(fault, &who)));
         let line = json!({
