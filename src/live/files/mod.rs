@@ -175,7 +175,20 @@ fn check_apart(overlay: &OverlayTree, units: &Root) -> Result<()> {
         Some(What::Link(to)) => member.kind != Kind::Symlink(to.clone()),
         Some(What::File(_)) => true,
     };
-    units.members().find(is_taken).map_or(Ok(()), |member| Err(twice(&member.path)))
+    let is_file =
+        |path: &str| matches!(overlay.get(path).map(|item| &item.what), Some(What::File(_)));
+    match units.members().find(is_taken) {
+        None => Ok(()),
+        Some(member) if member.kind == Kind::Directory && is_file(&member.path) => {
+            let path = &member.path;
+            Err(Error::Recipe {
+                what: format!("/{path} is a folder, not the path of a file"),
+                hint: format!("end it with the name that the file is to have, as `/{path}/NAME`")
+                    .into(),
+            })
+        }
+        Some(member) => Err(twice(&member.path)),
+    }
 }
 
 fn twice(path: &str) -> Error {

@@ -231,7 +231,12 @@ fn one_file(
     let place = place(asked, spec.place)?;
     let mode = match spec.mode {
         Some(mode) => mode_of(mode).ok_or_else(|| {
-            asked.fault(format!("{mode} is not a mode"), "write it in octal digits, as 644 or 0755")
+            let is_name = !mode.starts_with(|c: char| c.is_ascii_digit());
+            let hint = match owner_named(mode) {
+                Some(_) if is_name => format!("write a mode in front of the owner: `644:{mode}`"),
+                _ => "write it in octal digits, as 644 or 0755".to_owned(),
+            };
+            asked.fault(format!("{mode} is not a mode"), hint)
         })?,
         None => own,
     };
@@ -255,12 +260,18 @@ fn one_file(
 fn place(asked: ArgRef<'_>, text: &str) -> Result<String> {
     let place = below_root(text.trim_start_matches('/').as_ref())
         .map_err(|fault| asked.fault(format!("{text} has {}", fault.has), FORM))?;
-    if place.is_empty() || text.ends_with('/') {
+    if place.is_empty() || text.ends_with('/') || FOLDERS.contains(&place.as_str()) {
         let what = format!("{text} is a folder, not the path of a file");
         return Err(asked.fault(what, "end it with the name that the file is to have"));
     }
     Ok(place)
 }
+
+/// Folders at the top of a live system.
+const FOLDERS: [&str; 16] = [
+    "bin", "boot", "dev", "etc", "home", "lib", "lib64", "mnt", "nix", "opt", "proc", "root",
+    "run", "sys", "usr", "var",
+];
 
 fn mode_of(text: &str) -> Option<u32> {
     let digits = (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));

@@ -66,10 +66,11 @@ pub(super) fn bond(text: &str) -> Result<(String, Bond), Fault> {
     let mut parts = text.splitn(3, ':');
     let (name, members) = (parts.next().unwrap_or_default(), parts.next());
     let Some(members) = members else {
-        return fault(
-            format!("{text:?} names no members"),
-            "give its name and its members, as `bond0:eno1,eno2`",
-        );
+        let hint = match text.split_once('=') {
+            Some((name, members)) => format!("give it as `{name}:{members}`"),
+            None => "give its name and its members, as `bond0:eno1,eno2`".to_owned(),
+        };
+        return fault(format!("{text:?} names no members"), hint);
     };
     if let Some(address) = mac_in(text) {
         return fault(

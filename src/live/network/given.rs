@@ -200,10 +200,11 @@ pub(super) fn mtu(text: &str) -> Result<(Link, u32), Fault> {
     let (link, text) = of_link(text)?;
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let Some(bytes) = text.parse().ok().filter(|bytes| digits && MTU.contains(bytes)) else {
-        return fault(
-            format!("{text:?} is not a size of packets"),
-            format!("give {} to {} bytes, as `9000`", MTU.start(), MTU.end()),
-        );
+        let hint = match text.split_once(':').filter(|(link, _)| interface(link).is_ok()) {
+            Some((link, rest)) => format!("give it as `{link}={rest}`"),
+            None => format!("give {} to {} bytes, as `9000`", MTU.start(), MTU.end()),
+        };
+        return fault(format!("{text:?} is not a size of packets"), hint);
     };
     Ok((link.unwrap_or(Link::First), bytes))
 }
@@ -277,6 +278,11 @@ fn of_no_machine_v6(address: Ipv6Addr) -> Option<&'static str> {
 fn of_link(text: &str) -> Result<(Option<Link>, &str), Fault> {
     match text.split_once('=') {
         Some((link, rest)) if link.contains(':') => Ok((Some(Link::Mac(mac(link)?)), rest)),
+        // As the kernel and dracut have it.
+        Some(("ip", rest)) => fault(
+            "`ip` is an argument of the kernel, and would be the name of an interface here",
+            format!("give `{rest}` alone; an interface that is called so goes by its MAC address"),
+        ),
         Some(("wifi", rest)) => Ok((Some(Link::Wifi), rest)),
         Some((link, rest)) => Ok((Some(Link::Name(interface(link)?)), rest)),
         None => Ok((None, text)),
