@@ -77,6 +77,7 @@ impl Survey {
         if let Err(fault) = nixos::check_markers(primary) {
             // Images that are made for Secure Boot have no `version.txt`, but that is not why they are refused.
             configs::check_unified(image, primary)?;
+            nixos::check_system(primary, &volume.identifier())?;
             return Err(fault);
         }
         let partitions = Partitions::read(image)?;

@@ -8,7 +8,7 @@ use crate::boot::config::{Config, ConfigLocation};
 use crate::boot::stage_one::{self, Contents, Initrd, UnpackBudget};
 use crate::error::{Error, Result};
 use crate::formats::boot_config::volume_path;
-use crate::image::ReadAt;
+use crate::image::{ReadAt, file_type};
 use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
 use crate::iso::survey::tree::{Node, Tree};
 use crate::threads;
@@ -46,6 +46,23 @@ const UNKNOWN_RELEASE: &str = "of an unknown release";
 pub(crate) fn check_markers(tree: &Tree) -> Result<()> {
     let mut needed = ["/version.txt", "/nix-store.squashfs"].into_iter();
     needed.find(|path| tree.file(path).is_none()).map_or(Ok(()), |path| Err(not_an_installer(path)))
+}
+
+/// Refuses a volume of another system, which its label names; where nothing names NixOS, nothing is wrong with it.
+pub(crate) fn check_system(tree: &Tree, label: &str) -> Result<()> {
+    let is_marked =
+        tree.file("/version.txt").is_some() || tree.file("/nix-store.squashfs").is_some();
+    let label: String = label.chars().filter(|c| !c.is_control()).collect();
+    let label = label.trim();
+    if is_marked || label.is_empty() || label.to_lowercase().contains("nixos") {
+        return Ok(());
+    }
+    Err(Error::NotAnImage {
+        name: file_type::UNNAMED.to_owned(),
+        is: format!("is `{label}`, not a NixOS installer"),
+        hint: "give an official NixOS installer ISO; other distributions have tools of their own, as coreos-installer, cloud-init, preseed and kickstart"
+            .into(),
+    })
 }
 
 /// Refuses a volume without the marker by which GRUB finds it. The second name is that of a proposed change of nixpkgs. An
