@@ -81,8 +81,6 @@ pub enum Advice {
     FlashBase,
     /// Write to a disk: not to a file.
     WriteToDisk,
-    /// Give a disk, or write to a file.
-    DiskOrFile,
     /// Take a larger disk, or leave the backup GPT where the image has it.
     LargerOrExact,
     /// Unmount the disk, or allow to do so.

@@ -397,7 +397,14 @@ impl Error {
 
     /// A path below /dev where nothing is plugged in.
     pub(crate) fn no_device(path: &Path) -> Self {
-        Self::NotFound { what: format!("{}: no such device", path.display()), hint: Advice::PlugIn }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let number = name.trim_start_matches('r').strip_prefix("disk").unwrap_or_default();
+        let hint = if number.starts_with(|c: char| c.is_ascii_digit()) {
+            Advice::PathOfDevice(name.into_owned().into())
+        } else {
+            Advice::PlugIn
+        };
+        Self::NotFound { what: format!("{}: no such device", path.display()), hint }
     }
 
     /// The [`Error::Bug`] or [`Error::Interrupted`] that came through an interface of [`std::io`], if it is one.

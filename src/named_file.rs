@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use crate::formats::patch_file::PatchFile;
-use crate::image::file_type::{FileType, HEAD, is_tar};
+use crate::image::file_type::{FileType, HEAD, is_tar, is_unwritten};
 use crate::image::unpack::Packing;
 use crate::keys;
 
@@ -36,6 +36,8 @@ pub enum Kind {
     Program,
     /// A text that begins with `#!`.
     Script,
+    /// What a server sends in place of a file, or what tells of one: a web page, a torrent, a pointer of Git LFS.
+    Page,
     /// Any other text.
     Text,
     /// Bytes that have a name, as a picture.
@@ -98,6 +100,34 @@ impl Rule {
     }
 }
 
+/// What a regular file is; none where there is no such file.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn name_of_file(path: &Path) -> io::Result<Option<String>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let found = recognize(path)?;
+    Ok(found.map(|(kind, name)| match kind {
+        Kind::Empty => "an empty file".to_owned(),
+        Kind::Archive => "packed data".to_owned(),
+        Kind::Unknown => "a file".to_owned(),
+        _ => name,
+    }))
+}
+
+/// What a regular file is that an image would be lost on: neither an image, nor the beginning of one, nor blank.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn name_of_kept(path: &Path) -> io::Result<Option<String>> {
+    if !path.is_file() || matches!(recognize(path)?, Some((Kind::Image | Kind::Empty, _))) {
+        return Ok(None);
+    }
+    if is_unwritten(&head_of(path)?) { Ok(None) } else { name_of_file(path) }
+}
+
 /// What there is at a path, and its name; none for a device.
 fn recognize(path: &Path) -> io::Result<Option<(Kind, String)>> {
     let about = fs::metadata(path)?;
@@ -113,9 +143,13 @@ fn recognize(path: &Path) -> io::Result<Option<(Kind, String)>> {
     if !about.is_file() {
         return Ok(None);
     }
+    head_of(path).map(|head| Some(of_bytes(&head)))
+}
+
+fn head_of(path: &Path) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     File::open(path)?.take(HEAD).read_to_end(&mut head)?;
-    Ok(Some(of_bytes(&head)))
+    Ok(head)
 }
 
 fn of_bytes(head: &[u8]) -> (Kind, String) {
@@ -151,6 +185,7 @@ fn of_type(head: &[u8], file: &FileType) -> (Kind, String) {
         _ if name.starts_with("not ") => Kind::Unknown,
         "a program (ELF)" => Kind::Program,
         "a script" => Kind::Script,
+        "a web page" | "a torrent" | "a pointer of Git LFS" => Kind::Page,
         _ if std::str::from_utf8(head).is_ok() => Kind::Text,
         _ => Kind::Other,
     };

@@ -101,12 +101,29 @@ fn check_not_virtual(path: &Path) -> Result<()> {
     })
 }
 
+/// Endings of images and archives, which no folder has.
+const FILES: [&str; 4] = ["iso", "img", "raw", "tar"];
+
+/// A folder by the name of a file is meant to be a file.
+fn check_folder_name(path: &Path) -> Result<()> {
+    let ending = path.extension().unwrap_or_default();
+    let is_file = FILES.iter().any(|other| ending.eq_ignore_ascii_case(other));
+    if !is_file || fs::symlink_metadata(path).is_ok() {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        what: format!("{} has the ending of a file, and a folder is made there", path.display()),
+        hint: "give a name without that ending".into(),
+    })
+}
+
 /// Checks that a folder may be made at `path`, with those above it: every output that is a folder is made so.
 ///
 /// # Errors
-/// The path has the ending of a packed file, or is below `/dev` and not in shared memory, or below a file.
+/// The path has the ending of a file, or is below `/dev` and not in shared memory, or below a file.
 pub fn check_new_folders(path: &Path) -> Result<()> {
     check_name(path, None)?;
+    check_folder_name(path)?;
     check_outside_devices(path)?;
     check_not_below_file(path)?;
     path.file_name().map_or(Ok(()), |name| check_length(path, name))

@@ -113,6 +113,30 @@ fn of_kind(fault: &Error) -> Option<&'static str> {
     })
 }
 
+/// What is meant by a word for a disk that is not there: a name without its folder, that of another system, a new file.
+fn path_of_device(name: &str) -> String {
+    let path = Path::new(name);
+    let in_dev = Path::new("/dev").join(path);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let is_drive = name.get(1..).is_some_and(|rest| [":", ":\\", ":/"].contains(&rest));
+    if is_drive || name.starts_with("\\\\") {
+        return "disks are called so on Windows: this program runs on Linux, where `remaster devices` lists them".into();
+    }
+    let number = name.trim_start_matches('r').strip_prefix("disk").unwrap_or_default();
+    if number.starts_with(|c: char| c.is_ascii_digit()) {
+        return "disks are called so on macOS: this program runs on Linux, where `remaster devices` lists them".into();
+    }
+    if !name.contains('/') && (in_dev.exists() || slips::is_disk_name(path)) {
+        return format!("give a path, as `/dev/{name}`; `remaster devices` lists disks");
+    }
+    let is_mounted = ["/media", "/mnt", "/run/media"].iter().any(|above| path.starts_with(above));
+    if name.contains(['.', '/']) && folder.is_none_or(Path::is_dir) && !is_mounted {
+        let name = shell_quote(path);
+        return format!("`remaster devices` lists disks; `--to-file {name}` writes to a file");
+    }
+    "give the path of a disk, as `remaster devices` lists them".into()
+}
+
 /// What to do where a file is damaged.
 fn get_again(material: Material) -> &'static str {
     match material {
@@ -185,13 +209,7 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
             return format!("{}; `remaster flash --any` writes it all the same", words(first))
                 .into();
         }
-        Advice::PathOfDevice(name) if name.contains(['.', '/']) => {
-            return format!("`remaster devices` lists disks; `--to-file {name}` writes to a file")
-                .into();
-        }
-        Advice::PathOfDevice(name) => {
-            return format!("give a path, as `/dev/{name}`; `remaster devices` lists disks").into();
-        }
+        Advice::PathOfDevice(name) => return path_of_device(name).into(),
         Advice::GetAgain(material) => get_again(*material),
         Advice::OtherOne(material) => other_one(*material),
         Advice::NewerProgram => {
@@ -254,9 +272,6 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
             "write the base with `remaster flash`, which does not need the stick's own"
         }
         Advice::WriteToDisk => "leave out `--to-file` to write to a disk",
-        Advice::DiskOrFile => {
-            "give a disk that `remaster devices` lists, or `--to-file` to write to a file"
-        }
         Advice::LargerOrExact => {
             "take a larger stick, or leave the backup GPT where it is with `--exact`"
         }

@@ -272,6 +272,7 @@ const HEADINGS: &[(&str, &[&str])] = &[
             "probe",
             "no_probe",
             "to_file",
+            "force",
         ],
     ),
     ("Writing", &["verify", "no_verify", "delta", "no_delta", "any"]),
@@ -497,6 +498,8 @@ mod tests {
         for example in PAGES.iter().flat_map(|page| page.examples).copied().chain(on_card) {
             let typed = example.split(" | ").next().unwrap_or_default();
             let typed = typed.split(" > ").next().unwrap_or_default();
+            // As a shell does.
+            let typed = typed.replace(" ~/", " /home/ann/");
             let words: Vec<String> = typed.split(' ').map(str::to_owned).collect();
             let matches = program.clone().try_get_matches_from(&words);
             let matches = matches.unwrap_or_else(|refused| panic!("{example}: {refused}"));

@@ -57,6 +57,7 @@ const ROWS: &[Row] = &[
                 Kind::Pipe,
                 Kind::PrivateKey,
                 Kind::Script,
+                Kind::Page,
                 Kind::Text,
                 Kind::Other,
                 Kind::Unknown,

@@ -273,7 +273,6 @@ impl Refusal {
     /// What to do instead.
     pub fn advice(&self) -> Advice {
         match self {
-            Self::NotABlockDevice => Advice::DiskOrFile,
             Self::Partition { of } => format!("give the whole disk: {of}").into(),
             Self::Gone | Self::NoMedium => Advice::PlugInAgain,
             Self::ReadOnly { transport } => writable(*transport).into(),
@@ -290,9 +289,10 @@ impl Refusal {
             }
             Self::Mounted { may_unmount: true, .. } => Advice::AllowUnmounting,
             Self::Mounted { at, .. } => format!("unmount it with `umount {}`", at.display()).into(),
-            Self::Folder | Self::SerialDiffers { .. } | Self::SizeDiffers { .. } => {
-                Advice::WhichDisk
-            }
+            Self::NotABlockDevice
+            | Self::Folder
+            | Self::SerialDiffers { .. }
+            | Self::SizeDiffers { .. } => Advice::WhichDisk,
             Self::Fixed { .. } => Advice::AllowFixed,
             Self::Replaced { .. } => Advice::LookAgain,
             Self::LargeBlocks { .. } => Advice::BlocksOf(DISK_BLOCK),

@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// Format a regular file instead of a disk, as large as it is
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     to_file: Option<PathBuf>,
+    /// Overwrite the file of --to-file, even if it holds something else than an image
+    #[arg(long, short, requires = "to_file")]
+    force: bool,
     /// Name of the filesystem: up to 11 letters, digits and signs, in capitals
     #[arg(long, value_name = "LABEL")]
     label: Option<String>,
@@ -43,6 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn format(args: &Args) -> Result<flash::Failed> {
     if let Some(file) = &args.to_file {
         args.disks.check_no_disk(file, &[])?;
+        flash::check_kept(file, args.force)?;
     }
     let label = args.label.as_deref().map(label).transpose()?;
     flash::format(args.to_file.as_deref(), label, &args.disks)

@@ -7,6 +7,7 @@ use remaster::bases::{Catalog, CatalogEntry};
 use remaster::error::Error;
 
 use super::usage;
+use crate::cli::shell::shell_quote;
 
 /// Words that say nothing about which base it is.
 const ANY: [&str; 8] =
@@ -86,6 +87,22 @@ pub(super) fn hint(name: &str) -> String {
     format!("did you mean `{name}`? `remaster base list` lists the names of bases")
 }
 
+/// Refuses a URL and a file where the name of a base is asked for.
+fn no_name(word: &str) -> Result<(), Error> {
+    let name = shell_quote(Path::new(word));
+    let (is, hint) = if word.contains("://") {
+        (
+            "a URL",
+            format!("fetch it with `curl -fLO {name}`, and give the file to a command as its base"),
+        )
+    } else if Path::new(word).is_file() {
+        ("a file", "give it to a command as its base: files need no fetching".to_owned())
+    } else {
+        return Ok(());
+    };
+    Err(usage(format!("{name} is {is}, not the name of a base"), hint))
+}
+
 /// Refuses a word that is neither a file nor the name of a base where one of these is asked for.
 pub(super) fn check(path: &[&str], command: &Command, matches: &ArgMatches) -> Result<(), Error> {
     let has = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
@@ -94,6 +111,9 @@ pub(super) fn check(path: &[&str], command: &Command, matches: &ArgMatches) -> R
     for id in NAMES.iter().filter(takes).filter(|id| has(id)) {
         let given = matches.try_get_raw(id).ok().flatten();
         for word in given.into_iter().flatten().filter_map(|word| word.to_str()) {
+            if *id == "name" {
+                no_name(word)?;
+            }
             if let Some(name) = meant(word) {
                 let is = if *id == "name" {
                     "is not the name of a base"

@@ -6,9 +6,9 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
-use remaster::error::Error;
+use remaster::error::{Advice, Error};
 use remaster::live::named_files;
-use remaster::named_file::{Kind, Rule, path_of};
+use remaster::named_file::{self, Kind, Rule, path_of};
 use remaster::run_files::RunFiles;
 
 use super::{makings, not_a_path, usage};
@@ -251,6 +251,9 @@ pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), Error
             let has_names = command.get_arguments().any(|arg| arg.get_id() == "offline");
             words.try_for_each(|word| not_a_path::check_image(has_names, word))?;
         }
+        if id == "devices" && ["flash", "format"].contains(&command.get_name()) {
+            given.clone().into_iter().flatten().try_for_each(|word| no_disk(matches, word))?;
+        }
         let Some(rule) = rule(command.get_name(), id) else { continue };
         for word in given.into_iter().flatten() {
             // The command opens a path that is not UTF-8: another spelling would name another file.
@@ -260,6 +263,21 @@ pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), Error
         }
     }
     Ok(())
+}
+
+/// Refuses a file where a disk is meant, and says what it is. Nothing is said of writing to it: it would be lost.
+fn no_disk(matches: &ArgMatches, word: &OsStr) -> Result<(), Error> {
+    let is_target =
+        matches.try_get_one("file").ok().flatten().is_some_and(|is_file: &bool| *is_file);
+    let name = named_file::name_of_file(Path::new(word)).ok().flatten().filter(|_| !is_target);
+    match name {
+        Some(name) => Err(Error::Unsafe {
+            target: word.to_string_lossy().into_owned(),
+            reason: format!("it is {name}, not a block device"),
+            hint: Advice::WhichDisk,
+        }),
+        None => Ok(()),
+    }
 }
 
 fn rule(command: &str, id: &str) -> Option<&'static Rule> {
@@ -284,12 +302,54 @@ fn judge(rule: &Rule, (command, arg): (&Command, &Arg), word: &str) -> Result<()
         // A word for --key may be the key itself.
         Err(_) if arg.get_id() == "key" && command.get_name() != "try" => Ok(()),
         Err(refused) => {
+            let content = content_typed(arg.get_id().as_str(), word);
+            let is_missing = refused.kind() == std::io::ErrorKind::NotFound;
+            if let Some(hint) = content.filter(|_| is_missing) {
+                // A password or a secret is not shown.
+                let is_secret = arg.get_id() == "host_key_seed" || hint.contains("password");
+                let shown = if is_secret { String::new() } else { format!(": {word}") };
+                let what = format!("{}{shown}: no file is called so", called(arg));
+                return Err(usage(what, hint.to_owned()));
+            }
             if let Some(meant) = not_a_path::explain(word) {
                 return Err(meant);
             }
             Err(Error::io(format!("open {word}, which should be {}", rule.wanted))(refused))
         }
     }
+}
+
+/// Flags of which people type what should be in the file, and what to do.
+const CONTENTS: &[(&str, &str)] = &[
+    (
+        "root_password_file",
+        "give the path of a file that holds the password, or --root-password-prompt: others can read the command line",
+    ),
+    (
+        "nixos_password_file",
+        "give the path of a file that holds the password, or --nixos-password-prompt: others can read the command line",
+    ),
+    (
+        "wifi_password_file",
+        "give the path of a file that holds the password, or --wifi-password-prompt: others can read the command line",
+    ),
+    (
+        "host_key_seed",
+        "give the path of a file that holds the secret; `head -c 32 /dev/urandom > FILE` makes one",
+    ),
+    (
+        "unit",
+        "give the path of a unit file; a unit that NixOS has is started by `--karg systemd.wants=NAME.service`",
+    ),
+    ("bin", "give the path of a static program; packages are not installed into the image"),
+    ("script", "give the path of a file with the script, whose first line is `#!/bin/sh`"),
+    ("run", "give the path of a file with the script, whose first line is `#!/bin/sh`"),
+];
+
+/// What to do where a word is surely not a path, but what should be in the file; none for what may be a path.
+fn content_typed(id: &str, word: &str) -> Option<&'static str> {
+    let is_path = word.contains(['/', '.']) && !word.contains(' ');
+    CONTENTS.iter().find(|(of, _)| *of == id && !is_path).map(|(_, hint)| *hint)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use remaster::bases::Catalog;
+use remaster::bases::{Catalog, name_of};
 use remaster::error::{Advice, Error};
 use remaster::nearest::typo;
 
@@ -80,9 +80,23 @@ fn known_hosts(typed: &Typed<'_>) -> Option<String> {
 /// A file that is surely not a base, where a base stands alone.
 fn no_base(typed: &Typed<'_>) -> Option<Error> {
     let (_, word) = typed.plain_words().next().filter(|_| typed.path.is_empty())?;
-    if let Some(other) = no_file(word) {
-        return Some(other);
-    }
+    no_file(word).or_else(|| list(word)).or_else(|| not_there(word))
+}
+
+/// A path where nothing is, and that is not the name of a base.
+fn not_there(word: &str) -> Option<Error> {
+    let path = Path::new(word);
+    let hint = match word {
+        "/?" | "/h" | "/help" => "`remaster -h` lists the commands",
+        _ => "check the path; `remaster base list` lists the names of bases",
+    };
+    let is_base = path.exists() || name_of(path).is_some();
+    let what = format!("cannot open {}: no such file", shell_quote(path));
+    (!is_base).then(|| usage(what, hint.to_owned()))
+}
+
+/// A list by its ending, where a base stands alone.
+fn list(word: &str) -> Option<Error> {
     let (what, hint) = match Path::new(word).extension()?.to_str()? {
         "toml" | "csv" | "jsonl" | "ndjson" => (
             "a users file or a recipe",

@@ -2,6 +2,7 @@
 
 mod bases;
 mod before_command;
+mod blanks;
 mod dash;
 mod dd;
 mod files;
@@ -15,6 +16,8 @@ mod role;
 mod table;
 mod to_flash;
 mod typed;
+mod typography;
+mod unexpanded;
 mod values;
 
 use std::ffi::OsString;
@@ -24,6 +27,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 use remaster::bases::name_of;
 use remaster::error::{Error, KeyOf};
+use remaster::named_file::name_of_file;
 use remaster::nearest::typo;
 use remaster::recipe::Recipe;
 use remaster::run_files::RunFiles;
@@ -35,6 +39,7 @@ pub(super) use makings::is_descriptor;
 use nearly::{closest_flag, declined};
 pub(super) use repeated::is_known_hosts;
 use role::Kind;
+pub(crate) use role::is_disk_name;
 use table::{COMMANDS, FLAGS, FOLLOWED, IN_RECIPES, OF_USERS};
 use typed::{Typed, flag_of};
 
@@ -82,8 +87,14 @@ pub(super) fn check(
     while let Some((_, next)) = below.subcommand() {
         below = next;
     }
+    if let Some(meant) = typography::explain(&typed) {
+        return Err(meant);
+    }
     dash::check(&typed, below)?;
+    unexpanded::check(&typed, below)?;
     let meant = values::value_behind(&typed).or_else(|| dd::explain(&typed));
+    let meant = meant.or_else(|| page_of_command(&typed));
+    let meant = meant.or_else(|| serial_of_disk(&typed, below));
     let meant = meant.or_else(|| lists::explain(&typed, below));
     let meant = meant.or_else(|| unquoted_key(&typed));
     let meant = meant.or_else(|| repeated::check(&typed));
@@ -122,6 +133,9 @@ pub(super) fn explain(program: &Command, words: &[String], refused: &clap::Error
         return Some(meant);
     }
     let typed = Typed::new(program, words);
+    if let Some(meant) = typography::explain(&typed).filter(|_| is_fault) {
+        return Some(meant);
+    }
     let kind = refused.kind();
     let word = match refused.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(word)) => word.as_str(),
@@ -130,6 +144,9 @@ pub(super) fn explain(program: &Command, words: &[String], refused: &clap::Error
     if kind == ErrorKind::UnknownArgument && word.starts_with('-') {
         let meant = negative(&typed, word).or_else(|| dd::explain(&typed));
         let meant = meant.or_else(|| one_hyphen(&typed));
+        // No flag is known of a word that names nothing here.
+        let is_first = typed.plain.first() == Some(&0);
+        let meant = meant.or_else(|| mistyped_command(&typed).filter(|_| is_first));
         return Some(meant.unwrap_or_else(|| unknown_flag(program, &typed, word)));
     }
     let is_about_words = [
@@ -174,6 +191,9 @@ pub(super) fn explain(program: &Command, words: &[String], refused: &clap::Error
 fn mistyped_command(typed: &Typed<'_>) -> Option<Error> {
     let (place, word) = typed.plain_words().next().filter(|_| typed.path.is_empty())?;
     let is_path = word.contains(['/', '.']) || word == "-" || Path::new(word).exists();
+    if let Some(meant) = blanks::file_that_is_there(typed) {
+        return Some(meant);
+    }
     if is_path || name_of(Path::new(word)).is_some() || Kind::recognize(word).is_some() {
         return None;
     }
@@ -184,7 +204,6 @@ fn mistyped_command(typed: &Typed<'_>) -> Option<Error> {
     let line_with = |command: &str| {
         let rest = typed.words.iter().enumerate().filter(|(other, _)| *other != place);
         let rest = rest.map(|(_, other)| other.as_str());
-        let rest = rest.filter_map(|other| if word == "dd" { operand(other) } else { Some(other) });
         let command = command.split(' ').filter(|word| !word.is_empty());
         typed.proposal(command.chain(rest)).map(|line| format!("`{line}`"))
     };
@@ -194,24 +213,44 @@ fn mistyped_command(typed: &Typed<'_>) -> Option<Error> {
         Some((_, commands)) => commands.to_vec(),
         None => close().into_iter().collect(),
     };
-    let lines: Vec<String> = commands.iter().filter_map(|command| line_with(command)).collect();
+    let of_dd = dd::line(typed, place).filter(|_| word == "dd").map(|line| format!("`{line}`"));
+    let lines: Vec<String> = match of_dd {
+        Some(line) => vec![line],
+        None => commands.iter().filter_map(|command| line_with(command)).collect(),
+    };
     let hint = match commands.first() {
         _ if !lines.is_empty() => format!("did you mean {}?", lines.join(" or ")),
         Some(command) if !command.is_empty() => {
             format!("did you mean `{command}`? `remaster {command} -h` shows what it takes")
         }
-        _ => "`remaster -h` lists the commands".to_owned(),
+        Some(_) => "`remaster BASE --key KEY.pub -o FILE` makes an image".to_owned(),
+        None => "`remaster -h` lists the commands".to_owned(),
     };
     Some(usage(what, hint))
 }
 
-/// What an operand of dd names: `if=FILE` and `of=FILE`; the others are about how it copies.
-fn operand(word: &str) -> Option<&str> {
-    match word.split_once('=') {
-        Some(("if" | "of", file)) => Some(file),
-        Some((name, _)) if !name.starts_with('-') => None,
-        _ => Some(word),
-    }
+/// The serial number of a disk where `flash` asks for a port of the machine.
+fn serial_of_disk(typed: &Typed<'_>, matches: &ArgMatches) -> Option<Error> {
+    let mut given = matches.try_get_raw("serial").ok().flatten()?;
+    let is_port =
+        |word: &str| word.trim_start_matches("/dev/").starts_with("tty") || word == "hvc0";
+    let word = given.find_map(|word| word.to_str().filter(|word| !is_port(word)))?;
+    let what = format!("--serial takes a port of the machine, as `ttyS0,115200`, not {word}");
+    let hint = format!("give `--expect-serial {word}` where that is the serial number of the disk");
+    (typed.path == ["flash"]).then(|| usage(what, hint))
+}
+
+/// The name of a command where `man` asks for a folder: its page is meant.
+fn page_of_command(typed: &Typed<'_>) -> Option<Error> {
+    let (_, word) = typed.plain_words().next().filter(|_| typed.path == ["man"])?;
+    let name = word.strip_prefix("remaster-").unwrap_or(word);
+    let command = typed.program.find_subcommand(name).filter(|_| !Path::new(word).exists())?;
+    let name = command.get_name();
+    let what = format!("{word} is the name of a command, and a folder is asked for");
+    let hint = format!(
+        "`remaster {name} --help` shows its page, and `man remaster-{name}` once the pages are written; `./{word}` is a folder of that name"
+    );
+    Some(usage(what, hint))
 }
 
 /// A negative number behind a flag that takes a value.
@@ -232,10 +271,14 @@ fn value_of(flag: &Arg) -> String {
 fn unknown_flag(program: &Command, typed: &Typed<'_>, word: &str) -> Error {
     let name = word.split('=').next().unwrap_or_default();
     let long = name.trim_start_matches('-');
-    let known = || table::flag(typed.command, name, value_typed(typed, word));
+    let is_long = name.starts_with("--");
+    let value = value_typed(typed, word);
+    // The image of `dd`, and the key of `ssh`.
+    let is_disk = Kind::recognize(value) == Some(Kind::Disk);
+    let of_disk = || table::flag(typed.command, "--device", "").filter(|_| is_disk && name == "-i");
+    let known = || of_disk().or_else(|| table::flag(typed.command, name, value));
     let shown = typed.command.get_arguments().filter(|arg| !arg.is_hide_set());
     let longs: Vec<&str> = shown.filter_map(Arg::get_long).collect();
-    let is_long = name.starts_with("--");
     let close = || closest_flag(long, &longs).map(|close| format!("did you mean `--{close}`?"));
     let hint = known()
         .map(|flag| flag.answer.to_owned())
@@ -381,6 +424,9 @@ fn one_hyphen(typed: &Typed<'_>) -> Option<Error> {
 
 /// A word behind all that a command takes.
 fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
+    if let Some(meant) = no_dashes(typed) {
+        return meant;
+    }
     let kind = Kind::recognize(word);
     if kind == Some(Kind::Key) && typed.command.get_arguments().any(|arg| arg.get_id() == "key") {
         let what = format!("{word} is a public key, and stands alone");
@@ -394,8 +440,12 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
     if !typed.path.is_empty() {
         let name = typed.name();
         let what = format!("`{word}` is one word more than `{name}` takes");
-        let meant = with_flag(typed, place, kind);
-        return usage(what, meant.unwrap_or_else(|| format!("`{name} -h` shows what it takes")));
+        let meant = with_flag(typed, place, kind).unwrap_or_else(|| {
+            let takes_words = typed.command.get_arguments().any(Arg::is_positional);
+            let help = format!("`{name} -h` shows what it takes");
+            if takes_words { help } else { format!("leave `{word}` out; {help}") }
+        });
+        return usage(what, meant);
     }
     if kind == Some(Kind::Disk) {
         let what = format!("{word} is a disk, and disks are written to by `remaster flash`");
@@ -429,10 +479,30 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
     usage(what, meant.map_or_else(one_base, |line| format!("did you mean `{line}`?")))
 }
 
+/// A word that is a flag but for its dashes, as in `b.iso key k.pub`.
+fn no_dashes(typed: &Typed<'_>) -> Option<Error> {
+    let is_flag = |word: &str| flag_of(typed.command, word).is_some_and(|flag| !flag.is_hide_set());
+    let is_meant = |word: &str| is_flag(word) && !Path::new(word).exists();
+    let (place, word) = typed.plain_words().skip(1).find(|(_, word)| is_meant(word))?;
+    let flag = format!("--{word}");
+    let words = typed.words.iter().enumerate();
+    let words = words.map(|(at, word)| if at == place { flag.as_str() } else { word.as_str() });
+    let line = typed.proposal(words)?;
+    Some(usage(
+        format!("`{word}` stands without its dashes, and is not a file"),
+        format!("did you mean `{line}`?"),
+    ))
+}
+
 /// The line with a flag in front of the word too many: that of the output, or of what an image is compared with.
 fn with_flag(typed: &Typed<'_>, place: usize, kind: Option<Kind>) -> Option<String> {
     let has = |id: &str| typed.command.get_arguments().any(|arg| arg.get_id() == id);
     let mut words: Vec<&str> = typed.words.iter().map(String::as_str).collect();
+    let is_sums = typed.words.get(place).is_some_and(|word| is_checksums(Path::new(word)));
+    if is_sums && has("sha256_file") && !typed.has(&["sha256", "sha256_file"]) {
+        words.insert(place, "--sha256-file");
+        return typed.proposal(words).map(|line| format!("did you mean `{line}`?"));
+    }
     let is_compared = has("against") && !typed.has(&["against", "manifest"]);
     if is_compared && kind == Some(Kind::Disk) {
         // What is on the disk is compared with the image, not the other way round.
@@ -444,6 +514,12 @@ fn with_flag(typed: &Typed<'_>, place: usize, kind: Option<Kind>) -> Option<Stri
     }
     words.insert(place, if is_compared { "--against" } else { "-o" });
     typed.proposal(words).map(|line| format!("did you mean `{line}`?"))
+}
+
+/// Whether a file lists checksums.
+fn is_checksums(path: &Path) -> bool {
+    let name = name_of_file(path).ok().flatten();
+    name.is_some_and(|name| name == "a list of checksums")
 }
 
 fn one_base() -> String {

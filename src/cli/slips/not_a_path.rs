@@ -1,11 +1,9 @@
-//! Words that are not the paths of files, where files are asked for: names of bases, URLs, references of Nix, and what a
-//! shell was to replace.
+//! Words that are not the paths of files, where files are asked for: names of bases, URLs, references of Nix.
 
 use std::path::Path;
 
 use remaster::bases::name_of;
 use remaster::error::Error;
-use remaster::keys::is_for_shell;
 
 use super::usage;
 use crate::cli::shell::shell_quote;
@@ -13,7 +11,7 @@ use crate::cli::shell::shell_quote;
 /// How references of Nix begin that are not paths.
 const FLAKES: [&str; 7] = [".#", "nixpkgs#", "github:", "gitlab:", "git+", "path:", "flake:"];
 
-/// What is said of a word that is not the path of a file: a URL, a reference of Nix, or what a shell was to replace.
+/// What is said of a word that is not the path of a file: a URL, or a reference of Nix.
 pub(super) fn explain(word: &str) -> Option<Error> {
     if Path::new(word).exists() {
         return None;
@@ -28,10 +26,7 @@ pub(super) fn explain(word: &str) -> Option<Error> {
             format!("build it first, as with `nix build {name}`, and give the file in result");
         return Some(usage(format!("{word} is a flake reference, not the path of a file"), hint));
     }
-    is_for_shell(word).then(|| {
-        let what = format!("{word} begins with what a shell replaces, and no shell did");
-        usage(what, "write the path in full, or without quotes at the start of a word".to_owned())
-    })
+    None
 }
 
 /// Refuses a reference of Nix where an image is asked for, and the name of a base in commands that take no names.

@@ -9,7 +9,8 @@ use clap::ArgMatches;
 use remaster::bases::name_of;
 use remaster::error::Error;
 use remaster::formats::patch_file::PatchFile;
-use remaster::image::file_type::{FileType, HEAD};
+use remaster::image::file_type::{FileType, HEAD, is_tar};
+use remaster::image::unpack::Packing;
 use remaster::keys;
 
 use super::typed::{Typed, flag_of, takes_the_next};
@@ -43,7 +44,7 @@ impl Kind {
     pub(super) fn recognize(word: &str) -> Option<Self> {
         let path = Path::new(word);
         match fs::metadata(path) {
-            Ok(about) if about.is_file() => of_file(path).or_else(|| of_name(word)),
+            Ok(about) if about.is_file() => of_file(path),
             Ok(about) if about.file_type().is_block_device() => Some(Self::Disk),
             Ok(_) => None,
             Err(_) => of_name(word),
@@ -76,10 +77,16 @@ fn of_file(path: &Path) -> Option<Kind> {
     if PatchFile::is_in(&head) {
         return Some(Kind::Patch);
     }
-    if keys::is_public(&head) {
+    let is_list = of_ending(path) == Some(Kind::List);
+    if keys::is_public(&head) || !is_list && keys::parse("", &head).is_ok() {
         return Some(Kind::Key);
     }
-    matches!(FileType::recognize(&head), FileType::Disk(_)).then_some(Kind::Image)
+    let is_packed = is_tar(&head) || Packing::recognize(&head) != Packing::Plain;
+    if is_packed || matches!(FileType::recognize(&head), FileType::Disk(_)) {
+        return Some(Kind::Image);
+    }
+    // What text says is known by what reads it alone.
+    of_ending(path).filter(|_| is_list && std::str::from_utf8(&head).is_ok())
 }
 
 fn of_name(word: &str) -> Option<Kind> {
@@ -95,6 +102,10 @@ fn of_name(word: &str) -> Option<Kind> {
     if name_of(path).is_some() {
         return Some(Kind::Image);
     }
+    of_ending(path)
+}
+
+fn of_ending(path: &Path) -> Option<Kind> {
     match path.extension()?.to_str()? {
         "iso" | "img" | "raw" | "xz" | "zst" | "gz" | "bz2" | "lz4" | "zip" => Some(Kind::Image),
         "pub" => Some(Kind::Key),
@@ -105,7 +116,7 @@ fn of_name(word: &str) -> Option<Kind> {
 }
 
 /// Whether a node has the name of disks that are not there now, as `sdc`.
-pub(super) fn is_disk_name(path: &Path) -> bool {
+pub(crate) fn is_disk_name(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     ["sd", "hd", "vd", "xvd", "nvme", "mmcblk"].iter().any(|start| name.starts_with(start))
 }
@@ -253,7 +264,16 @@ pub(super) fn one_key_each(typed: &Typed<'_>, word: &str) -> String {
             words.push(other);
         }
     }
+    if lacks_disk(typed) {
+        words.push("/dev/sdX");
+    }
     format!("every key has a --key of its own: {}", typed.did_you_mean(words))
+}
+
+/// Whether `flash` is given an image and keys only.
+fn lacks_disk(typed: &Typed<'_>) -> bool {
+    let others = typed.plain_words().filter(|(_, word)| Kind::recognize(word) != Some(Kind::Key));
+    typed.path == ["flash"] && others.count() < 2 && !typed.has(&["to_file"])
 }
 
 /// Whether a command wants a users file, and is given a base and keys only.

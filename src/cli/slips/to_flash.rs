@@ -74,6 +74,8 @@ impl Meant {
         let same = |own: &&Arg| own.get_id() == given.flag.get_id();
         let own = flash.and_then(|flash| flash.get_arguments().find(same));
         let name = match own.and_then(Arg::get_long) {
+            // There it is about files.
+            _ if given.flag.get_id() == "force" => return self.left_out.push(given.name.clone()),
             _ if given.flag.is_global_set() => given.name.clone(),
             None => return self.left_out.push(given.name.clone()),
             Some(long) if given.flag.get_long() == Some(long) => given.name.clone(),

@@ -9,6 +9,7 @@ use remaster::error::Error;
 
 use super::typed::{Typed, flag_of, takes_the_next};
 use super::usage;
+use crate::cli::shell::shell_quote;
 
 /// What is said of them; none for what the parser refuses for another reason.
 pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
@@ -27,14 +28,18 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
             Some(usage(format!("{flag} needs a value"), allowed(refused).unwrap_or_else(help)))
         }
         ErrorKind::InvalidValue => {
-            let hint = allowed(refused).unwrap_or_else(help);
+            let elsewhere = ELSEWHERE
+                .iter()
+                .find(|(of, values, _)| flag.starts_with(of) && values.contains(&value));
+            let hint = elsewhere.map(|(_, _, hint)| (*hint).to_owned());
+            let hint = hint.or_else(|| allowed(refused)).unwrap_or_else(help);
             Some(usage(format!("{flag} does not take `{value}`"), hint))
         }
         ErrorKind::ValueValidation => {
             let why = std::error::Error::source(refused)
                 .map(|source| why(source, value))
                 .unwrap_or_default();
-            let hint = in_units(flag, value).unwrap_or_else(help);
+            let hint = in_units(flag, value).or_else(|| digest(flag, value)).unwrap_or_else(help);
             Some(usage(format!("{flag} does not take `{value}`{why}"), hint))
         }
         ErrorKind::TooManyValues => Some(usage(
@@ -57,6 +62,38 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
         }
         _ => None,
     }
+}
+
+/// Values that are taken elsewhere: the flag, the values, what to do.
+const ELSEWHERE: &[(&str, &[&str], &str)] = &[
+    ("--as ", &["oci"], "`remaster stamp BASE USERS --as oci -o FOLDER` writes such layouts"),
+    (
+        "--as ",
+        &["qcow2", "vdi", "vhdx", "vmdk"],
+        "write an image, and convert it: `qemu-img convert -f raw -O qcow2 IMAGE.iso IMAGE.qcow2`",
+    ),
+    ("--as ", &["iso", "img", "raw"], "leave it out: an image is what is written without it"),
+];
+
+/// How a SHA-256 is given that is written in another form, or stands in a file.
+fn digest(flag: &str, value: &str) -> Option<String> {
+    if !flag.starts_with("--sha256 ") {
+        return None;
+    }
+    if Path::new(value).is_file() {
+        return Some(format!(
+            "give the file to --sha256-file: `--sha256-file {}`",
+            shell_quote(Path::new(value))
+        ));
+    }
+    if value.starts_with("sha256-") {
+        return Some(format!(
+            "that is base64, as Nix prints it: `nix hash convert --to base16 {value}` gives the digits"
+        ));
+    }
+    let words = value.split(|c: char| c.is_whitespace() || c == ':');
+    let is_digits = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    words.into_iter().find(is_digits).map(|digits| format!("give the digits alone: `{digits}`"))
 }
 
 type Unit = (&'static str, &'static str, &'static str, &'static [(&'static str, u64)]);

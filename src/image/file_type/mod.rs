@@ -79,6 +79,12 @@ pub fn is_tar(head: &[u8]) -> bool {
     is_at(head, magic::TAR.0, magic::TAR.1)
 }
 
+/// Whether a file that begins so has nothing in it that somebody keeps: zeros, or what this program did not come to the end
+/// with.
+pub fn is_unwritten(head: &[u8]) -> bool {
+    head.iter().all(|byte| *byte == 0) || magic::unfinished(head).is_some()
+}
+
 /// Whether a file that begins so is an initrd, or the first part of one.
 pub(crate) fn is_initrd(head: &[u8]) -> bool {
     head.starts_with(b"070701")

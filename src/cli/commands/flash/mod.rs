@@ -42,7 +42,7 @@ use outcome::Operation;
 pub(crate) use outcome::{tell_differences, tell_end};
 use targets::Written;
 use to::Check;
-pub(crate) use to::{Disks, TargetArgs};
+pub(crate) use to::{Disks, TargetArgs, check_kept};
 
 /// Write an image to one or more sticks and read it back
 #[derive(Debug, clap::Args)]

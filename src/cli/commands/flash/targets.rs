@@ -138,7 +138,7 @@ fn check_usage(to: &Disks, asking: &Asking) -> Result<()> {
         && to.expect_size.is_none()
     {
         return usage(
-            &format!("{flag} needs the disk to be named"),
+            &format!("{flag} wants to know which disk it must be"),
             "add --expect-serial or --expect-size, as `remaster devices` shows them",
         );
     }
@@ -217,7 +217,7 @@ fn confirm(candidates: &[Candidate], asking: &Asking) -> Result<()> {
         words.push(disk.word());
     }
     let word = words.join(" ");
-    let answer = asking.ask(&format!("{text}To go on, type the last word: {word}\n> "))?;
+    let answer = asking.ask(&format!("{text}To go on, type `{word}`:\n> "))?;
     match answer.as_str() {
         answer if answer == word => Ok(()),
         "" => Err(Error::Declined { what: "not confirmed".into() }),

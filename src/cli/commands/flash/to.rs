@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
+use remaster::named_file::name_of_kept;
 use remaster::output::file::{Output, OverwritePolicy};
 use remaster::place;
 use remaster::target::ExpectedSize;
@@ -15,9 +16,12 @@ use crate::cli::destination::of_flag;
 pub(crate) struct TargetArgs {
     #[command(flatten)]
     pub(crate) disks: Disks,
-    /// Write to a regular file instead of a disk, made or overwritten; once per file
+    /// Write to a regular file instead of a disk, made, or overwritten if it holds an image; once per file
     #[arg(id = "to_file", long = "to-file", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Overwrite a file of --to-file that holds anything else
+    #[arg(long, short)]
+    force: bool,
     /// What `--to-file` was called before: the targets are regular files.
     #[arg(long, hide = true)]
     file: bool,
@@ -100,6 +104,7 @@ impl TargetArgs {
             disks: disks.clone(),
             exact,
             files: Vec::new(),
+            force: false,
             file: false,
             verify: Check::Full,
             no_verify: false,
@@ -127,6 +132,13 @@ impl TargetArgs {
             to.disks.devices = std::mem::take(&mut to.files);
             to.file = true;
         }
+        if to.force && !to.file {
+            return Err(Error::Usage {
+                what: "--force is about a file that --to-file names, and not about disks".into(),
+                hint: "leave it out: a disk is confirmed by its last word; for scripts, a disk takes `--yes` with `--expect-serial`"
+                    .into(),
+            });
+        }
         let target = to.disks.devices.first().filter(|_| to.file);
         let own = [("--exact", to.exact), ("--probe", to.probe), ("--no-probe", to.no_probe)];
         target.map_or(Ok(()), |target| to.disks.check_no_disk(target, &own))?;
@@ -153,7 +165,8 @@ impl TargetArgs {
         files.try_for_each(|path| {
             // What else is there is judged where it is opened.
             if !path.is_dir() && path.file_name().is_some() && !ends_in_slash(path) {
-                return place::check(path);
+                place::check(path)?;
+                return check_kept(path, self.force);
             }
             Output::of_image(path, OverwritePolicy::Replace).map(drop).map_err(of_flag("--to-file"))
         })
@@ -162,6 +175,21 @@ impl TargetArgs {
     /// Whether the targets are files.
     pub(crate) fn is_file(&self) -> bool {
         self.file
+    }
+}
+
+/// Refuses to write over a file that holds something else than an image, if that is not allowed.
+///
+/// # Errors
+/// [`Error::Usage`], which says what the file is.
+pub(crate) fn check_kept(path: &Path, force: bool) -> Result<()> {
+    // One that cannot be read is reported where it is opened.
+    match name_of_kept(path).ok().flatten().filter(|_| !force) {
+        Some(name) => Err(Error::Usage {
+            what: format!("{} is {name}, not an image, and would be overwritten", path.display()),
+            hint: "give another path to --to-file, or --force to write over it".into(),
+        }),
+        None => Ok(()),
     }
 }
 
