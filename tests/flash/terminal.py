@@ -122,14 +122,14 @@ def questions(device, image, old):
     session.wait_for("to stop): ")
     number = re.search(r"(\d+)\) " + re.escape(device) + " ", session.before)
     session.type((number.group(1) if number else "") + "\n")
-    check("the number of a disk is taken", session.wait_for(f"type the last word: {name}\r\n> "), session.before + session.shown)
+    check("the number of a disk is taken", session.wait_for(f"type `{name}`:\r\n> "), session.before + session.shown)
     session.type("\n")
     check("not confirmed: says so", session.end() == 130 and "not confirmed: nothing was written" in session.shown, session.shown)
 
     session = Session("flash", "image", device, *allowed)
     check("what will be lost", session.wait_for("All data on this will be lost:"), session.shown)
     check("what will be lost: path, size, serial", re.search(re.escape(device) + r"  64\.0 MiB  loop fixed .* serial none", session.shown) or session.wait_for("holds"), session.shown)
-    check("wants the last word typed", session.wait_for(f"type the last word: {name}\r\n> "), session.shown)
+    check("wants the last word typed", session.wait_for(f"type `{name}`:\r\n> "), session.shown)
     session.type("yes\n")
     status = session.end()
     check("another word: status 130", status == 130, f"{status} {session.shown}")
@@ -145,7 +145,7 @@ def questions(device, image, old):
         check(f"{what} at the question: untouched", untouched())
 
     session = Session("flash", "-", device, *allowed, image="image")
-    check("an image by a pipe: asks at the terminal", session.wait_for(f"type the last word: {name}\r\n> "), session.shown)
+    check("an image by a pipe: asks at the terminal", session.wait_for(f"type `{name}`:\r\n> "), session.shown)
     session.type("no\n")
     check("an image by a pipe: takes the answer", session.end() == 130 and f"`no` is not `{name}`" in session.shown, session.shown)
     check("an image by a pipe: untouched", untouched())
@@ -153,7 +153,7 @@ def questions(device, image, old):
     session = Session("flash", "image", *allowed, "--no-delta")
     session.wait_for("to stop): ")
     session.type(name + "\n")  # its name
-    asked = session.wait_for(f"type the last word: {name}\r\n> ")
+    asked = session.wait_for(f"type `{name}`:\r\n> ")
     check("picked from the table: still wants the word", asked, session.shown)
     session.type(name + "\n")
     check("confirmed: shows a bar", session.wait_for("write") and session.wait_for("verify"), session.shown)
@@ -164,7 +164,7 @@ def questions(device, image, old):
 
     session = Session("flash", "image", device)
     status = session.end()
-    check("a fixed disk on a terminal: refused without a question", status == 5 and "type the last word" not in session.shown, f"{status} {session.shown}")
+    check("a fixed disk on a terminal: refused without a question", status == 5 and "To go on, type" not in session.shown, f"{status} {session.shown}")
 
 
 PROGRAM = os.path.realpath(sys.argv[1])

@@ -224,7 +224,7 @@ def flash(r):
     r.run("flash", "--file", r.base, "--patch", "key.remaster", "patched")
     r.image("patched", brief=True)
     write(r, "longer", b"\xa5" * (len(r.facts.data) + (4 << 20)))
-    r.run("flash", "--file", r.base, "longer")
+    r.run("flash", "--file", "--force", r.base, "longer")
     r.image("longer", brief=True)
     r.run("verify", "longer", "--against", r.base)
     r.run("verify", "longer", "--against", "keyed")

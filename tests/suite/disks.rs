@@ -104,7 +104,7 @@ fn what_a_failed_run_leaves_is_told_to_people_and_programs() {
     let wrong = "0".repeat(64);
     let rows = [
         (None, "out was not written to its end and is removed"),
-        (Some(b"old".as_slice()), "out is half written now: flash it again"),
+        (Some([0; 3].as_slice()), "out is half written now: flash it again"),
     ];
     for (old, told) in rows {
         for json in ["", "--json"] {

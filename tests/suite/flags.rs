@@ -223,6 +223,7 @@ const ROWS: &[(&str, &[&str], Check)] = &[
         ],
         replaced,
     ),
+    ("force", &["flash; flash, plain; flash, patch; format"], put_over_files),
     (
         "quiet",
         &[
@@ -839,6 +840,10 @@ fn told_to_disks(t: &Trial<'_>) -> Seen {
     elsewhere(t, &["flash/loop", "flash/guest-init", "in-place.py"])
 }
 
+fn put_over_files(t: &Trial<'_>) -> Seen {
+    elsewhere(t, &["suite/outputs.rs"])
+}
+
 fn put_over_or_out(t: &Trial<'_>) -> Seen {
     elsewhere(t, &["suite/adds.rs"])
 }
@@ -1087,10 +1092,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("find", "host-key"),
     ("flash", "dry-run"),
     ("flash", "file"),
-    ("flash", "force"),
     ("flash", "output"),
     ("format", "dry-run"),
-    ("format", "force"),
+    ("stamp", "dry-run"),
     ("ssh", "key"),
 ];
 

@@ -516,7 +516,7 @@ fn a_file_that_everyone_may_read_is_closed_when_secrets_come_into_it() {
         &["flash", "a.iso", "out", "--file"],
         &["flash", "-", "out", "--file"],
     ] {
-        folder.write("out", b"old");
+        folder.write("out", &[0; 3]);
         open("out");
         run_with(&folder, "022", Some("a.iso"), arguments).done();
         closed("out");
@@ -561,13 +561,44 @@ fn a_base_of_the_user_gets_no_second_name() {
 fn the_reason_that_lies_in_the_target_comes_before_the_question() {
     let folder = Folder::with_base(&TINY);
     folder.write("file", b"x");
+    folder.write("key.pub", key(1).as_bytes());
     for (target, status, words) in [
         ("/dev/remaster-no-such-stick", 1, "no such device"),
         ("/dev/null", 5, "not a block device"),
-        ("file", 5, "not a block device"),
+        ("file", 5, "it is a text file, not a block device"),
+        ("key.pub", 2, "key.pub is a public key, not a disk"),
+        ("base.iso", 5, "not a block device\nhint: see `remaster devices` for the disk"),
+        ("E:", 1, "disks are called so on Windows"),
+        (r"\\.\PhysicalDrive1", 1, "disks are called so on Windows"),
+        ("/dev/disk2", 1, "disks are called so on macOS"),
+        ("usb", 1, "give the path of a disk, as `remaster devices` lists them"),
+        ("UUID=1234", 1, "give the path of a disk, as `remaster devices` lists them"),
+        ("/media/no-such-stick", 1, "give the path of a disk, as `remaster devices` lists"),
+        ("sdzz", 1, "give a path, as `/dev/sdzz`"),
+        ("new.img", 1, "`--to-file new.img` writes to a file"),
         (".", 5, "a folder, not a disk"),
     ] {
         folder.run(&["flash", "base.iso", target]).refused(status, words);
+    }
+}
+
+#[test]
+fn what_holds_something_else_than_an_image_is_written_over_only_by_force() {
+    let folder = Folder::with_base(&TINY);
+    for line in ["flash base.iso --to-file file", "format --to-file file"] {
+        let large = || fs::File::options().write(true).open(folder.at("file")).unwrap();
+        folder.write("file", b"notes\n");
+        large().set_len(64 << 20).unwrap();
+        let words: Vec<&str> = line.split(' ').collect();
+        folder.run(&words).refused(2, "file is a file, not an image, and would be overwritten");
+        assert!(fs::read(folder.at("file")).unwrap().starts_with(b"notes"), "{line}");
+        folder.run(&[words.as_slice(), &["--force"]].concat()).done();
+        // An image, and a blank file.
+        large().set_len(64 << 20).unwrap();
+        folder.run(&words).done();
+        folder.write("file", &[]);
+        large().set_len(64 << 20).unwrap();
+        folder.run(&words).done();
     }
 }
 
@@ -676,12 +707,12 @@ fn a_wrong_output_is_reported_with_its_flag_and_nothing_is_written() {
 #[test]
 fn a_file_that_another_program_writes_to_is_left_to_it() {
     let folder = folder();
-    folder.write("out", b"theirs");
+    folder.write("out", &[0; 6]);
     let file = fs::File::open(folder.at("out")).unwrap();
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let ended = folder.run(&["flash", "a.iso", "--to-file", "out"]);
     ended.err_says(2, "out is being written by another program");
-    assert_eq!(folder.read("out"), b"theirs");
+    assert_eq!(folder.read("out"), [0; 6]);
 }
 
 #[test]

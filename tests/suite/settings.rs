@@ -52,7 +52,7 @@ fn a_setting_with_another_name_in_a_command_is_called_by_that_name() {
     for (line, told) in [
         ("base.iso --file motd:/srv/a -f -o motd", "--output motd and --file motd"),
         (
-            "flash base.iso --root-file motd:/srv/a --to-file motd",
+            "flash base.iso --root-file motd:/srv/a --force --to-file motd",
             "--to-file motd and --root-file motd",
         ),
     ] {

@@ -70,7 +70,7 @@ const TYPED: &[(&str, &str)] = &[
     ("apply k.pub -o new.iso", "k.pub is not a descriptor"),
     ("flash c.iso --key k.pub --any --to-file new.iso", "--any writes an image as it is"),
     ("flash b.iso --patch p.remaster --any --to-file new.iso", "--any writes an image as it is"),
-    ("flash c.iso /dev/sdc --yes", "--yes needs the disk to be named"),
+    ("flash c.iso /dev/sdc --yes", "--yes wants to know which disk it must be"),
     (
         "flash c.iso /dev/sdc --expect-serial A --expect-serial B",
         "--expect-serial must be given once per disk",
@@ -315,7 +315,7 @@ const TYPED: &[(&str, &str)] = &[
     ("b.iso u.toml -o new.iso", "`remaster stamp BASE u.toml -o DIR` makes an image for each"),
     ("flash c.iso --eject /dev/sdc", "that is so without a flag, and `--no-eject` changes it"),
     ("flash c.iso -n /dev/sdc", "and to a disk when that is confirmed"),
-    ("flash c.iso --force /dev/sdc", "for scripts, a disk takes `--yes` with `--expect-serial`"),
+    ("flash c.iso -f /dev/sdc", "for scripts, a disk takes `--yes` with `--expect-serial`"),
     ("edit c.iso -i --hostname x", "did you mean `--in-place`?"),
     ("reset c.iso -i", "did you mean `--in-place`?"),
     ("edit --in-place c.iso --undo", "`remaster reset` gives the base back"),
@@ -359,6 +359,118 @@ const TYPED: &[(&str, &str)] = &[
     ("flash c.iso --to-file no/", "the folder no/ does not exist"),
     ("b.iso --key k.pub --file l:/etc/l:0644 -o new.iso", "the mode 600, and --allow-secrets"),
     ("two.zip --key k.pub -o new.iso", "found 2 files: a.iso, b.iso"),
+    // What a shell replaces, in the path of a file that is read, and of one that is made.
+    ("b.iso --key k.pub --output=~/new.iso", "begins with what a shell replaces"),
+    ("b.iso --key k.pub -o $HOME/new.iso", "`./$HOME/new.iso` is one of that name"),
+    ("b.iso --key k.pub -o *.iso", "*.iso has `*`, for which a shell puts in names"),
+    ("*.iso --key k.pub -o new.iso", "no name fits it, or it stands in quotes"),
+    ("base fetch nixos-25.11-minimal --cache=~/c", "~/c begins with what a shell replaces"),
+    ("base list --cache=~/c", "~/c begins with what a shell replaces"),
+    ("man ~/man1", "~/man1 begins with what a shell replaces"),
+    ("flash b.iso --to-file ~/new.iso", "~/new.iso begins with what a shell replaces"),
+    ("flash b.iso ~/new.iso", "~/new.iso begins with what a shell replaces"),
+    ("stamp b.iso u.toml -o ~/new", "~/new begins with what a shell replaces"),
+    ("netboot b.iso --key k.pub -o ~/new", "~/new begins with what a shell replaces"),
+    ("b.iso --key k.pub -o new.iso --manifest=~/m", "~/m begins with what a shell replaces"),
+    ("demo --dir ~/new", "~/new begins with what a shell replaces"),
+    ("b.iso --file ~/s.sh:/etc/x -o new.iso", "~/s.sh begins with what a shell replaces"),
+    ("b.iso --unit ~/a.service -o new.iso", "~/a.service begins with what a shell replaces"),
+    ("b.iso --overlay=~/o -o new.iso", "~/o begins with what a shell replaces"),
+    // A proposal fits what is there.
+    ("flash c.iso -o new.iso", "did you mean `remaster flash c.iso --to-file new.iso`?"),
+    ("dd of=/dev/sdc if=c.iso", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("dd if=c.iso of=new.iso bs=4M", "did you mean `remaster flash c.iso --to-file new.iso`?"),
+    ("verify c.iso sums", "did you mean `remaster verify c.iso --sha256-file sums`?"),
+    ("flash c.iso k.pub", "did you mean `remaster flash c.iso --key k.pub /dev/sdX`?"),
+    ("/?", "`remaster -h` lists the commands"),
+    ("nosuch/x.iso", "cannot open nosuch/x.iso: no such file"),
+    // Blanks without quotes.
+    ("my folder/my base.iso --key k.pub -o new.iso", "`remaster 'my folder/my base.iso' --key"),
+    // Dashes and quotes of typography, and dashes that are forgotten.
+    ("b.iso \u{2013}key k.pub -o new.iso", "did you mean `remaster b.iso --key k.pub -o new.iso`?"),
+    (
+        "b.iso --key k.pub \u{2212}o new.iso",
+        "did you mean `remaster b.iso --key k.pub -o new.iso`?",
+    ),
+    ("inspect c.iso \u{2014}json", "did you mean `remaster inspect c.iso --json`?"),
+    ("flash b.iso \u{2013}key k.pub /dev/sdc", "`remaster flash b.iso --key k.pub /dev/sdc`?"),
+    (
+        "b.iso --key \u{201c}k.pub\u{201d} -o new.iso",
+        "did you mean `remaster b.iso --key k.pub -o new.iso`?",
+    ),
+    (
+        "b.iso --key=\u{201e}k.pub\u{201c} --name \u{2018}My Box\u{2019} -o new.iso",
+        "`remaster b.iso --key=k.pub --name 'My Box' -o new.iso`?",
+    ),
+    ("b.iso key k.pub -o new.iso", "did you mean `remaster b.iso --key k.pub -o new.iso`?"),
+    // A folder by the name of a command or of a file.
+    ("man flash", "`remaster flash --help` shows its page"),
+    ("man remaster-flash", "`man remaster-flash` once the pages are written"),
+    ("stamp b.iso u.toml -o new.iso", "new.iso has the ending of a file, and a folder is made"),
+    ("stamp b.iso u.toml --as oci -o new.tar", "new.tar has the ending of a file"),
+    ("netboot b.iso --key k.pub -o new.img", "new.img has the ending of a file"),
+    ("demo --dir new.iso", "new.iso has the ending of a file"),
+    // Files by what is in them.
+    ("stamp b.iso commented_keys -o new", "commented_keys is a public key, not a users file"),
+    ("b.iso --recipe commented_keys -o new.iso", "`remaster b.iso --key commented_keys -o"),
+    ("b.iso --key page.iso -o new.iso", "page.iso is a web page, not a public key"),
+    ("b.iso --script page.iso --key k.pub -o new.iso", "page.iso is a web page, not a script"),
+    ("b.iso --recipe page.iso -o new.iso", "page.iso is a web page, not a recipe"),
+    ("b.iso --sha256-file page.iso -o new.iso", "page.iso is a web page, not a list of checksums"),
+    ("stamp b.iso page.iso -o new", "page.iso is a web page, not a users file"),
+    // Flags and values of other programs.
+    ("b.iso --ssh k.pub -o new.iso", "did you mean `--key`?"),
+    ("b.iso -i /dev/sdc", "as in `remaster flash IMAGE /dev/sdX`"),
+    ("flash b.iso --serial 4C530001 /dev/sdc", "`--expect-serial 4C530001`"),
+    ("b.iso --key k.pub --as oci -o new.iso", "`remaster stamp BASE USERS --as oci -o FOLDER`"),
+    ("b.iso --key k.pub --as qcow2 -o new.iso", "`qemu-img convert -f raw -O qcow2"),
+    ("stamp b.iso u.toml -n -o new", "`remaster BASE --dry-run` says what"),
+    ("b.iso --no-greeting -o new.iso", "write `--greeting=false`"),
+    ("b.iso --copytoram -o new.iso", "`--default-entry copytoram`"),
+    ("b.iso --preseed x -o new.iso", "`--run FILE` runs a script"),
+    ("b.iso --netmask 255.255.255.0 -o new.iso", "`--address 10.0.0.2/24`"),
+    ("b.iso --arch aarch64 -o new.iso", "the architecture of its base"),
+    ("b.iso --pass x -o new.iso", "`--root-password-file FILE`"),
+    ("flash b.iso -d /dev/sdc", "`remaster flash IMAGE /dev/sdX`"),
+    ("flash b.iso --bs 4M /dev/sdc", "needs no choice"),
+    ("flash b.iso --fat32 /dev/sdc", "`remaster format` one partition"),
+    ("b.iso --sha256 sums --key k.pub -o new.iso", "`--sha256-file sums`"),
+    (
+        "b.iso --sha256 sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU= --key k.pub -o new.iso",
+        "`nix hash convert --to base16 sha256-47DE",
+    ),
+    // Commands of other programs.
+    ("cp c.iso /dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("pull nixos-25.11-minimal", "did you mean `remaster base fetch nixos-25.11-minimal`?"),
+    ("update nixos-25.11-minimal", "did you mean `remaster base fetch nixos-25.11-minimal`?"),
+    ("revert c.iso -o new.iso", "did you mean `remaster reset c.iso -o new.iso`?"),
+    ("vm c.iso", "did you mean `remaster try c.iso`?"),
+    ("install", "`remaster BASE --key KEY.pub -o FILE` makes an image"),
+    ("list-devices", "did you mean `remaster devices`?"),
+    ("download -s stable -f iso", "`download` is neither a command nor a file"),
+    ("devices list", "leave `list` out"),
+    ("base fetch https://x/b.iso", "https://x/b.iso is a URL, not the name of a base"),
+    ("base fetch b.iso", "b.iso is a file, not the name of a base"),
+    // Places on other machines.
+    ("b.iso --key k.pub -o me@host:/x.iso", "`-o - | ssh me@host 'cat > FILE'` writes an image"),
+    ("b.iso --key k.pub -o http://x/y.iso", "is on another machine, and files are made on this"),
+    ("b.iso --key file:///x/k.pub -o new.iso", "is a URL, not a path\nhint: give `/x/k.pub`"),
+    // What should be in a file, in place of its path.
+    ("b.iso --root-password-file secret -o new.iso", "or --root-password-prompt: others can"),
+    ("b.iso --host-key generate --host-key-seed phrase -o new.iso", "`head -c 32 /dev/urandom"),
+    ("b.iso --unit sshd --key k.pub -o new.iso", "`--karg systemd.wants=NAME.service`"),
+    ("b.iso --bin vim --key k.pub -o new.iso", "packages are not installed"),
+    ("b.iso --file k.pub:/root -o new.iso", "end it with the name that the file is to have"),
+    ("b.iso --file k.pub:/etc/x:root -o new.iso", "in front of the owner: `644:root`"),
+    // What would be lost by writing an image over it.
+    ("flash c.iso --to-file l", "l is a private key (OpenSSH), not an image, and would be"),
+    ("flash c.iso --to-file k.pub", "k.pub is a public key, not an image, and would be"),
+    ("flash c.iso --to-file bundle", "bundle is packed data, not an image, and would be"),
+    ("flash c.iso --to-file p.remaster", "p.remaster is a patch, not an image, and would be"),
+    ("flash c.iso --to-file u.toml", "u.toml is a text file, not an image, and would be"),
+    ("flash c.iso --to-file noise", "noise is a file, not an image, and would be overwritten"),
+    ("flash c.iso --to-file new.iso --to-file l", "l is a private key (OpenSSH), not an image"),
+    ("format --to-file l", "l is a private key (OpenSSH), not an image, and would be"),
 ];
 
 /// Texts of recipes and users files, by the name of the file, and what is said of them.
@@ -380,7 +492,35 @@ const WRITTEN: &[(&str, &str, &str)] = &[
     ("r.toml", "[machine]\nmac = 'x'", "write `[[machine]]`"),
     ("r.toml", "[[machine]]\ndmi_serial = 'x'", "did you mean `dmi-serial`?"),
     ("r.toml", "hostname = \u{201c}box\u{201d}", "write `hostname = \"box\"`"),
-    ("r.toml", "{\n  \"hostname\": \"box\"\n}", "r.toml: it is JSON or Nix, not TOML"),
+    ("r.toml", "{\n  \"hostname\": \"box\"\n}", "r.toml: it is JSON, not TOML"),
+    ("r.toml", "{ \"key\": \"ssh-ed25519 AAAA=\" }", "r.toml: it is JSON, not TOML"),
+    // Values that are nearly right, by the kind of their keys.
+    ("r.toml", "address = 10.0.0.2/24", "write `address = \"10.0.0.2/24\"`"),
+    ("r.toml", "dns = 1.1.1.1, 8.8.8.8", "write `dns = [\"1.1.1.1\", \"8.8.8.8\"]`"),
+    ("r.toml", "gateway = 10.0.0.1", "write `gateway = \"10.0.0.1\"`"),
+    ("r.toml", "key = ./k.pub", "write `key = \"./k.pub\"`"),
+    ("r.toml", "serial = ttyS0,115200", "write `serial = \"ttyS0,115200\"`"),
+    ("r.toml", "[[machine]]\nmac = 00:11:22:33:44:55", "write `mac = \"00:11:22:33:44:55\"`"),
+    ("r.toml", "greeting = yes", "write `greeting = true`"),
+    ("r.toml", "greeting = False", "write `greeting = false`"),
+    ("r.toml", "timeout = 5s", "write `timeout = 5`"),
+    ("r.toml", "karg = quiet splash", "write `karg = [\"quiet\", \"splash\"]`"),
+    ("r.toml", "karg = 'quiet splash'", "or a list in a file: `[\"quiet\", \"loglevel=7\"]`"),
+    ("r.toml", "hostname = 'a'\n\nhostname = 'b'", "`hostname` is there twice, first on line 1"),
+    ("r.toml", "Key = 'k.pub'", "write `key`, in small letters"),
+    ("r.toml", "HOSTNAME = 'box'", "write `hostname`, in small letters"),
+    ("r.toml", "address = 'ip=10.0.0.2/24'", "give `10.0.0.2/24` alone"),
+    ("x.toml", "[[user]]\nname = 'a'\nkey = ../k.pub", "write `key = \"../k.pub\"`"),
+    ("x.csv", "Name,Key\na,k.pub\n", "write `name`, in small letters"),
+    ("x.csv", "NAME,KEY\na,k.pub\n", "write `name`, in small letters"),
+    ("x.csv", "name,key\na\n", "1 cell, and 2 columns"),
+    ("x.csv", "name,key\na,\"k.pub,l.pub\"\n", "`;` stands between them in CSV"),
+    ("x.jsonl", "{\"name\": \"a\", \"Key\": \"k.pub\"}", "write `key`, in small letters"),
+    ("x.jsonl", "{'name': 'a'}", "a name in JSON stands in double quotes"),
+    ("x.jsonl", "{name: \"a\"}", "a name in JSON stands in double quotes"),
+    ("x.jsonl", "{\"users\": [{\"name\": \"a\"}]}", "as `jq -c '.users[]'` makes them"),
+    ("x.jsonl", "{\"name\": \"a\", \"key\": \"k.pub\"},", "without a comma"),
+    ("x.jsonl", "{\"name\": \"a\"", "the line ends within an object"),
     ("r.toml", "{ config, pkgs, ... }:\n{\n}\n", "in Nix is built with `nix build`"),
     ("r.toml", "---\nhostname: box", "r.toml: it is YAML, not TOML"),
     ("r.toml", "hostname: box", "r.toml: it is YAML, not TOML"),
@@ -494,6 +634,9 @@ const VALUES: &[(&str, &str)] = &[
     ("--key k.pub --locale de", "give a language with its country, as `de_DE.UTF-8`"),
     ("--key k.pub --serial /dev/ttyS0,9600", "without its folder: `ttyS0,9600`"),
     ("--key k.pub --wifi x --wifi-open --wifi-country fr", "as `FR`"),
+    ("--key k.pub --address ip=10.0.0.2/24", "give `10.0.0.2/24` alone"),
+    ("--key k.pub --mtu eth0:1500", "give it as `eth0=1500`"),
+    ("--key k.pub --bond bond0=eno1,eno2", "give it as `bond0:eno1,eno2`"),
     ("--key k.pub --bond bond0:", "give the name of an interface, as"),
     ("--key k.pub --timezone Europe", "give a name of the tz database"),
 ];
@@ -539,6 +682,12 @@ fn folder() -> Folder {
     folder.write("k.pub", key(1).as_bytes());
     folder.write("l.pub", key(2).as_bytes());
     std::fs::create_dir(folder.at("folder")).unwrap();
+    std::fs::create_dir(folder.at("my folder")).unwrap();
+    folder.write("my folder/my base.iso", &TINY);
+    folder.write("page.iso", b"<!DOCTYPE html>\n<html>404</html>\n");
+    folder.write("commented_keys", format!("# ann\nno-pty {}", key(2)).as_bytes());
+    folder.write("noise", &[7, 200, 13, 1, 0, 255].repeat(99));
+    folder.write("sums", format!("{}  c.iso\n", "0".repeat(64)).as_bytes());
     folder.run(&["b.iso", "--key", "k.pub", "-o", "c.iso"]).quietly();
     folder.run(&["b.iso", "--key", "k.pub", "--as", "patch", "-o", "p.remaster"]).quietly();
     folder.write("l", pair(2).to_openssh(ssh_key::LineEnding::LF).unwrap().as_bytes());
@@ -577,7 +726,9 @@ fn folder() -> Folder {
         zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
         zip.write_all(&TINY).unwrap();
     }
-    folder.write("two.zip", &zip.finish().unwrap().into_inner());
+    let zip = zip.finish().unwrap().into_inner();
+    folder.write("bundle", &zip);
+    folder.write("two.zip", &zip);
     folder
 }
 

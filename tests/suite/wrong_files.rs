@@ -23,13 +23,16 @@ const ROWS: &[Row] = &[
     ("base.iso --key key.pub --host-key GIVEN -o out", &["private"]),
     (
         "base.iso --key key.pub --host-key generate --host-key-seed GIVEN -o out",
-        &["private", "png", "text"],
+        &["private", "png", "page.iso", "page.pub", "text"],
     ),
     ("base.iso --key key.pub --root-password-file GIVEN -o out", &["text"]),
     ("base.iso --key key.pub --nixos-password-file GIVEN -o out", &["text"]),
     ("base.iso --key key.pub --wifi a --wifi-password-file GIVEN -o out", &["text"]),
     ("base.iso --key key.pub --overlay GIVEN -o out", &["folder"]),
-    ("base.iso --key key.pub --file GIVEN:/a -o out", &["empty", "image", "public", "png", "text"]),
+    (
+        "base.iso --key key.pub --file GIVEN:/a -o out",
+        &["empty", "image", "public", "png", "page.iso", "page.pub", "text"],
+    ),
     ("base.iso --key key.pub --script GIVEN -o out", &[]),
     ("base.iso --key key.pub --bin GIVEN -o out", &[]),
     ("base.iso --key key.pub --unit GIVEN -o out", &[]),
@@ -62,7 +65,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// What is given, and the words of which one is said of it.
-const GIVEN: [(&str, &[&str]); 8] = [
+const GIVEN: [(&str, &[&str]); 10] = [
     ("folder", &["is a folder", "the folder folder"]),
     ("empty", &["is empty"]),
     (
@@ -78,6 +81,8 @@ const GIVEN: [(&str, &[&str]); 8] = [
     ("private", &["private key"]),
     ("public", &["a public key", "an ssh key"]),
     ("png", &["is a picture (png)"]),
+    ("page.iso", &["is a web page"]),
+    ("page.pub", &["is a web page"]),
     (
         "text",
         &[
@@ -93,7 +98,7 @@ const GIVEN: [(&str, &[&str]); 8] = [
             "is not one of the allowed",
         ],
     ),
-    ("missing", &["No such file", "neither an existing file", "neither a command nor a file"]),
+    ("missing.x", &["No such file", "neither an existing file", "neither a command nor a file"]),
 ];
 
 fn folder() -> Folder {
@@ -106,6 +111,9 @@ fn folder() -> Folder {
     folder.write("private", pem.as_bytes());
     folder.write("public", key(1).as_bytes());
     folder.write("png", &[&b"\x89PNG\r\n\x1A\n\0\0\0\rIHDR"[..], &[0; 200]].concat());
+    for name in ["page.iso", "page.pub"] {
+        folder.write(name, b"<!DOCTYPE html>\n<html><title>404</title></html>\n");
+    }
     folder.write("text", b"hello there, this is a text of some length\n");
     folder.write("key.pub", key(1).as_bytes());
     folder.write("users.toml", b"[[user]]\nname = 'a'\nkey = 'key.pub'\n");
@@ -184,7 +192,7 @@ const SETTINGS: &[(&str, &str, &[&str])] = &[
     ("", "key", &["public"]),
     ("", "sign", &["private"]),
     ("", "host-key", &["private"]),
-    ("host-key = 'generate'", "host-key-seed", &["private", "png", "text"]),
+    ("host-key = 'generate'", "host-key-seed", &["private", "png", "page.iso", "page.pub", "text"]),
     ("", "root-password-file", &["text"]),
     ("", "nixos-password-file", &["text"]),
     ("wifi = 'a'", "wifi-password-file", &["text"]),
