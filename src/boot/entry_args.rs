@@ -8,6 +8,7 @@ use crate::few::Few;
 use crate::formats::boot_config::Entry;
 use crate::recipe::edits::{Boot, Credential, Replacement, Serial, Spanned};
 use crate::recipe::{IN_IMAGE, setting};
+use crate::stop;
 
 /// Bytes of a kernel's command line with the one that ends it, on x86 and arm64 (Linux
 /// `COMMAND_LINE_SIZE`).
@@ -179,11 +180,9 @@ fn requests(boot: &Boot) -> Vec<Request<'_>> {
 }
 
 /// Each of what is asked for once: an edit may ask for what the image has.
-fn distinct<T: PartialEq>(asked: &[Spanned<T>]) -> impl Iterator<Item = &Spanned<T>> {
-    let is_first = |(number, one): &(usize, &Spanned<T>)| {
-        !asked.iter().take(*number).any(|before| before.value == one.value)
-    };
-    asked.iter().enumerate().filter(is_first).map(|(_, one)| one)
+pub(super) fn distinct<T: Ord>(asked: &[Spanned<T>]) -> impl Iterator<Item = &Spanned<T>> {
+    let mut seen = BTreeSet::new();
+    asked.iter().filter(move |one| seen.insert(&one.value))
 }
 
 /// An argument of an entry, what becomes of it, and the number of the request that makes it so.
@@ -208,8 +207,9 @@ fn changed(
         Changed { now: Some(was.clone()), was, by: None }
     });
     let mut words: Vec<Changed> = words.collect();
-    let added = || boot.add.iter().map(Request::Add);
+    let added: Vec<&Spanned<String>> = distinct(&boot.add).collect();
     for (number, request) in requests.iter().enumerate() {
+        stop::check()?;
         let is_console = matches!(request, Request::Console(_));
         if !is_console && !is_selected(entry, boot) {
             continue;
@@ -220,8 +220,8 @@ fn changed(
         };
         let mut found: Vec<&mut Changed> = words.iter_mut().filter(is_meant).collect();
         if !is_console {
-            if let Some(other) = added().find(|added| request.is_about(&added.what())) {
-                return Err(both(other, *request, &other.what()));
+            if let Some(other) = added.iter().find(|added| request.is_about(&added.value)) {
+                return Err(both(Request::Add(other), *request, &other.value));
             }
             let other = found.iter().find_map(|word| Some((requests.get(word.by?)?, word)));
             if let Some((other, word)) = other {
@@ -237,12 +237,13 @@ fn changed(
             (word.now, word.by) = (request.made(), Some(number));
         }
     }
-    for added in added().filter(|_| is_selected(entry, boot)) {
-        let mut taken = words.iter().filter(|word| word.was == added.what());
+    for added in added.into_iter().filter(|_| is_selected(entry, boot)) {
+        stop::check()?;
+        let mut taken = words.iter().filter(|word| word.was == added.value);
         if let Some(other) = taken.find_map(|word| requests.get(word.by?))
             && !matches!(other, Request::Console(_))
         {
-            return Err(both(*other, added, &added.what()));
+            return Err(both(*other, Request::Add(added), &added.value));
         }
     }
     Ok(words)
@@ -418,11 +419,11 @@ fn no_argument<'a>(
     entries: impl Iterator<Item = &'a Entry>,
 ) -> Error {
     let (place, what) = (asked.place(), asked.what());
-    let mut there: Vec<&str> = Vec::new();
+    let (mut there, mut seen) = (Vec::new(), BTreeSet::new());
     for word in entries.flat_map(|entry| &entry.arguments) {
         let is_ours = ["init=", "root="].iter().any(|kept| word.text.starts_with(kept));
-        if !is_ours && !there.contains(&word.text.as_str()) && !word.text.starts_with(['$', '/']) {
-            there.push(&word.text);
+        if !is_ours && !word.text.starts_with(['$', '/']) && seen.insert(&word.text) {
+            there.push(word.text.as_str());
         }
     }
     let whole = there.iter().filter(|word| word.split('=').next() == Some(&what));
@@ -446,13 +447,9 @@ pub(super) fn no_entry<'a>(
 }
 
 fn titles_hint<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Advice {
-    let mut titles: Vec<String> = Vec::new();
-    for entry in entries {
-        let path = entry.path();
-        if !titles.contains(&path) {
-            titles.push(path);
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let titles: Vec<String> =
+        entries.into_iter().map(Entry::path).filter(|path| seen.insert(path.clone())).collect();
     let titles: Few = titles.iter().collect();
     format!("give a part of one of these: {titles}").into()
 }

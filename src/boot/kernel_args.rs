@@ -1,9 +1,15 @@
 //! Kernel arguments, menus, the serial console, and the volume's label.
 
+use super::entry_args::{LONGEST_COMMAND_LINE, distinct};
+use crate::checked;
 use crate::error::Result;
 use crate::formats::boot_config::{Syntax, passes_over};
 use crate::recipe::edits::{Boot, Replacement, Serial, Spanned};
 use crate::recipe::{Phrase, Recipe, setting};
+use crate::stop;
+
+/// What overflows where numbers of bytes do.
+const LINE: &str = "a command line";
 
 /// Characters of a label (ECMA-119 §8.4.6 has 32 d-characters; xorriso writes lower case, too).
 const LONGEST_LABEL: usize = 32;
@@ -42,8 +48,10 @@ pub(crate) fn gather(recipe: &Recipe) -> Result<Boot> {
             Ok(text.to_owned())
         }
     })?;
+    let add = listed(recipe, "karg", &recipe.karg, new_argument)?;
+    check_line(recipe, &add)?;
     let boot = Boot {
-        add: listed(recipe, "karg", &recipe.karg, new_argument)?,
+        add,
         delete: listed(recipe, "karg-delete", &recipe.karg_delete, argument)?,
         replace: listed(recipe, "karg-replace", &recipe.karg_replace, replacement)?,
         entries,
@@ -73,6 +81,23 @@ pub(crate) fn gather(recipe: &Recipe) -> Result<Boot> {
     Ok(boot)
 }
 
+/// Refuses arguments that are longer than the kernel's command line whatever the entry has, before they are compared with
+/// each other and with what entries have.
+fn check_line(recipe: &Recipe, add: &[Spanned<String>]) -> Result<()> {
+    // With a blank in front of each, and what ends the line.
+    let mut needed = 0_usize;
+    for asked in distinct(add) {
+        needed = checked::sum(needed, checked::sum(asked.value.len(), 1, LINE)?, LINE)?;
+    }
+    if needed <= LONGEST_COMMAND_LINE {
+        return Ok(());
+    }
+    let what = format!(
+        "all arguments together have {needed} bytes, and the kernel takes at most {LONGEST_COMMAND_LINE}"
+    );
+    Err(recipe.fault("karg", add.len(), what, "give fewer or shorter arguments"))
+}
+
 /// The elements of a list, each judged. A fault is what is wrong.
 fn listed<T>(
     recipe: &Recipe,
@@ -81,6 +106,7 @@ fn listed<T>(
     judge: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Vec<Spanned<T>>> {
     let judged = given.iter().enumerate().map(|(index, text)| {
+        stop::check()?;
         let value =
             judge(text).map_err(|what| recipe.fault(name, index, what, hint(name, text)))?;
         Ok(Spanned { value, place: recipe.place(name, index) })

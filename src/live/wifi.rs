@@ -6,6 +6,7 @@
 //! which opens this network only (IEEE 802.11-2020, J.4: PBKDF2 with HMAC-SHA-1, the SSID as salt,
 //! 4096 rounds, 256 bits). A network that has WPA3 only wants the passphrase itself, which is in the image then.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use pbkdf2::pbkdf2_hmac;
@@ -18,6 +19,7 @@ use crate::error::Result;
 use crate::hex;
 use crate::recipe::edits::{Edits, SUPPLICANT};
 use crate::recipe::{Recipe, setting};
+use crate::stop;
 
 /// The names of the networks, in hexadecimal digits, one a line: what tells later what was asked for.
 pub(super) const WIFI: &str = "etc/remaster/wifi";
@@ -117,10 +119,11 @@ impl Wifi {
         }
         let country =
             recipe.wifi_country.as_deref().map(|text| country(recipe, text)).transpose()?;
-        let mut networks: Vec<WifiNetwork> = Vec::new();
+        let (mut networks, mut seen) = (Vec::<WifiNetwork>::new(), BTreeSet::new());
         for (index, ssid) in recipe.wifi.iter().enumerate() {
+            stop::check()?;
             check_name(recipe, index)?;
-            if networks.iter().any(|other| other.ssid == *ssid) {
+            if !seen.insert(ssid) {
                 return Err(recipe.fault(
                     "wifi",
                     index,

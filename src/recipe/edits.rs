@@ -148,7 +148,7 @@ pub struct Spanned<T> {
 }
 
 /// A kernel argument that gets another value.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Replacement {
     /// Its name.
     pub key: String,

@@ -27,10 +27,10 @@ use crate::sound::with_header;
 use crate::support::{Folder, SD, TINY, key};
 
 /// A Zstandard frame (RFC 8878) of raw bytes and runs of one byte.
-struct Frame(Vec<u8>);
+pub(crate) struct Frame(Vec<u8>);
 
 impl Frame {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Magic number; no content size, a window of 128 KiB.
         Self(vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x38])
     }
@@ -41,11 +41,11 @@ impl Frame {
         self.0.extend(bytes);
     }
 
-    fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.block(0, u64::try_from(bytes.len()).unwrap(), bytes);
     }
 
-    fn run(&mut self, byte: u8, mut size: u64) {
+    pub(crate) fn run(&mut self, byte: u8, mut size: u64) {
         while size > 0 {
             let some = size.min(128 << 10);
             self.block(1, some, &[byte]);
@@ -53,7 +53,7 @@ impl Frame {
         }
     }
 
-    fn end(mut self) -> Vec<u8> {
+    pub(crate) fn end(mut self) -> Vec<u8> {
         self.0.extend([1, 0, 0]);
         self.0
     }
@@ -70,7 +70,7 @@ fn head(name: &str, size: u32, name_length: u32) -> Vec<u8> {
     record
 }
 
-fn named(name: &str, size: u32) -> Vec<u8> {
+pub(crate) fn named(name: &str, size: u32) -> Vec<u8> {
     head(name, size, u32::try_from(name.len() + 1).unwrap())
 }
 
@@ -215,6 +215,47 @@ fn overlay(levels: usize) -> bool {
     fault_of(|recipe| recipe.overlay = vec![folder.path().to_owned()]).is_none()
 }
 
+fn interfaces(count: usize) -> bool {
+    let sizes = |recipe: &mut Recipe| recipe.mtu = listed_as("ethN=1400", count);
+    fault_of(sizes).is_none()
+}
+
+fn listed_as(form: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| form.replace('N', &number.to_string())).collect()
+}
+
+/// Lists of settings that take no more time for each than short ones.
+#[test]
+fn long_lists_are_judged_at_once() {
+    type Put = fn(&mut Recipe);
+    const MANY: usize = 60_000;
+    let rows: [(Put, &str); 7] = [
+        (|recipe| recipe.karg = listed_as("aN", MANY), "together have 408890 bytes"),
+        (|recipe| recipe.karg_delete = listed_as("aN", MANY), ""),
+        (|recipe| recipe.dns = listed_as("2001:db8::N", 9999), ""),
+        (|recipe| recipe.mtu = listed_as("eN=1400", MANY), "more than 4096 interfaces"),
+        (|recipe| recipe.bond = listed_as("bN:eN,fN", MANY), "more than 4096 interfaces"),
+        (
+            |recipe| recipe.bond = vec![format!("b:{}", listed_as("eN", MANY).join(","))],
+            "more than 4096 interfaces",
+        ),
+        (
+            |recipe| {
+                recipe.wifi = listed_as("wN", MANY);
+                recipe.wifi_open = Some(true);
+            },
+            "",
+        ),
+    ];
+    for (number, (put, words)) in rows.into_iter().enumerate() {
+        let begun = std::time::Instant::now();
+        let told = fault_of(put);
+        assert!(told.as_deref().unwrap_or_default().contains(words), "{number}: {told:?}");
+        assert!(told.is_none() == words.is_empty(), "{number}: {told:?}");
+        assert!(begun.elapsed().as_secs() < 4, "{number}: {:?}", begun.elapsed());
+    }
+}
+
 /// Whether one more directory gets a number.
 fn path_table(directories: usize) -> bool {
     let record = |location: usize, identifier: Vec<u8>| PathTableRecord {
@@ -307,7 +348,8 @@ fn file_in_ext4(bytes: usize) -> bool {
 #[test]
 fn what_is_as_large_as_a_bound_is_taken_and_one_more_is_not() {
     type Taken = fn(usize) -> bool;
-    let bounds: [(&str, usize, Taken); 10] = [
+    let bounds: [(&str, usize, Taken); 11] = [
+        ("interfaces", 4096, interfaces),
         ("levels of an extent tree", 5, extent_tree),
         ("blocks of an extent", 32_768, extent_length),
         ("levels of an overlay", 128, overlay),

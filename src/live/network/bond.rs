@@ -1,5 +1,6 @@
 //! Bonds as users write them, in the form that dracut has (dracut.cmdline(7), `bond=`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::given::{Fault, fault, interface, is_mac};
@@ -80,8 +81,8 @@ pub(super) fn bond(text: &str) -> Result<(String, Bond), Fault> {
     }
     let name = plain(name)?;
     let members: Vec<String> = members.split(',').map(plain).collect::<Result<_, _>>()?;
-    let is_twice = |at: usize, member| members.iter().skip(at).any(|other| other == member);
-    if let Some((_, twice)) = (1..).zip(&members).find(|(at, member)| is_twice(*at, *member)) {
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = members.iter().find(|member| !seen.insert(*member)) {
         return fault(format!("{twice} is given twice"), "give it once");
     }
     if members.contains(&name) {

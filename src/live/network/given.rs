@@ -1,5 +1,6 @@
 //! Addresses and interfaces as users write them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -214,9 +215,9 @@ pub(super) fn name_server(text: &str) -> Result<IpAddr, Fault> {
     machine(text)
 }
 
-/// Refuses what is in a list already.
-pub(super) fn once(before: &[IpAddr], address: IpAddr) -> Result<IpAddr, Fault> {
-    if before.contains(&address) {
+/// Refuses what came before.
+pub(super) fn once(before: &mut BTreeSet<IpAddr>, address: IpAddr) -> Result<IpAddr, Fault> {
+    if !before.insert(address) {
         return fault(format!("{address} is given twice"), ONCE);
     }
     Ok(address)

@@ -8,6 +8,7 @@ mod bond;
 mod given;
 mod profile;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -16,6 +17,7 @@ use crate::error::{Advice, Error, Result};
 use crate::formats::newc::Member;
 use crate::recipe::edits::Edits;
 use crate::recipe::{IN_IMAGE, Recipe, setting};
+use crate::stop;
 
 use bond::Bond;
 use given::{Link, Subnet};
@@ -24,6 +26,8 @@ use given::{Link, Subnet};
 const NETWORK_MANAGER: (u32, u32) = (25, 11);
 /// The size of packets on wired networks (IEEE 802.3).
 const USUAL_MTU: u32 = 1500;
+/// Interfaces that get settings of their own, with members of bonds: more than there are VLANs on one (IEEE 802.1Q).
+const MOST_INTERFACES: usize = 4096;
 /// What the unit reads, and what tells later what was asked for: `LINK address A/PREFIX` and the like.
 pub(super) const NETWORK: &str = "etc/remaster/network";
 /// Where `NetworkManager` looks for profiles that are files.
@@ -50,7 +54,7 @@ pub(super) fn profile_path(name: &str) -> String {
 
 /// The paths of the profiles that go with lines of [`NETWORK`], and whether a line is one of ours at all.
 pub(super) fn profiles(lines: &str) -> (Vec<String>, bool) {
-    let (mut links, mut paths, mut has_any) = (Vec::new(), Vec::new(), false);
+    let (mut links, mut paths, mut has_any) = (BTreeSet::new(), Vec::new(), false);
     for line in lines.lines() {
         let mut words = line.splitn(3, ' ');
         let (Some(link), Some(name), Some(value)) = (words.next(), words.next(), words.next())
@@ -62,8 +66,7 @@ pub(super) fn profiles(lines: &str) -> (Vec<String>, bool) {
             paths.push(NAME_SERVERS.to_owned());
             continue;
         }
-        if !links.contains(&link) {
-            links.push(link);
+        if links.insert(link) {
             paths.push(profile_path(&format!("address-{}", links.len())));
         }
         let members = value.split(':').next().filter(|_| name == "bond");
@@ -121,6 +124,20 @@ fn told(recipe: &Recipe, name: &str, index: usize, (what, hint): given::Fault) -
     Error::Recipe { what, hint: Advice::OneOrReplaceAll }
 }
 
+/// Hands each element of a list to `take`, until the user wants to stop.
+fn each(
+    recipe: &Recipe,
+    name: &str,
+    list: &[String],
+    mut take: impl FnMut(&str) -> Result<(), given::Fault>,
+) -> Result<()> {
+    for (index, text) in list.iter().enumerate() {
+        stop::check()?;
+        take(text).map_err(|fault| told(recipe, name, index, fault))?;
+    }
+    Ok(())
+}
+
 /// What of it was asked for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Network {
@@ -132,23 +149,22 @@ impl Network {
     /// Takes what a recipe says, and refuses what cannot be.
     pub(super) fn gather(recipe: &Recipe) -> Result<Self> {
         let mut network = Self::default();
-        for (index, text) in recipe.bond.iter().enumerate() {
-            let added = bond::bond(text).and_then(|(name, bond)| network.join(name, bond));
-            added.map_err(|fault| told(recipe, "bond", index, fault))?;
-        }
-        for (index, text) in recipe.address.iter().enumerate() {
-            let added = given::address(text).and_then(|(link, subnet)| network.add(link, subnet));
-            added.map_err(|fault| told(recipe, "address", index, fault))?;
-        }
-        for (index, text) in recipe.gateway.iter().enumerate() {
-            let added = given::gateway(text)
-                .and_then(|(link, router)| network.route(link.as_ref(), router));
-            added.map_err(|fault| told(recipe, "gateway", index, fault))?;
-        }
-        for (index, text) in recipe.mtu.iter().enumerate() {
-            let added = given::mtu(text).and_then(|(link, bytes)| network.size(link, bytes));
-            added.map_err(|fault| told(recipe, "mtu", index, fault))?;
-        }
+        let (mut addresses, mut servers) = (BTreeSet::new(), BTreeSet::new());
+        each(recipe, "bond", &recipe.bond, |text| {
+            bond::bond(text).and_then(|(name, bond)| network.join(name, bond))
+        })?;
+        each(recipe, "address", &recipe.address, |text| {
+            let (link, subnet) = given::address(text)?;
+            given::once(&mut addresses, subnet.address)?;
+            network.interface(link)?.addresses.push(subnet);
+            Ok(())
+        })?;
+        each(recipe, "gateway", &recipe.gateway, |text| {
+            given::gateway(text).and_then(|(link, router)| network.route(link.as_ref(), router))
+        })?;
+        each(recipe, "mtu", &recipe.mtu, |text| {
+            given::mtu(text).and_then(|(link, bytes)| network.size(link, bytes))
+        })?;
         network.fixed.sort_by_key(Fixed::order);
         network.check_sizes().map_err(|(what, hint)| recipe.fault("mtu", 0, what, hint))?;
         if let Some(name) = network.names_wifi(recipe) {
@@ -156,12 +172,11 @@ impl Network {
             let what = format!("for the wireless interface, and there is no {wifi}");
             return Err(recipe.fault(name, 0, what, format!("give the network's name to {wifi}")));
         }
-        for (index, text) in recipe.dns.iter().enumerate() {
-            let server = given::name_server(text);
-            let server = server.and_then(|server| given::once(&network.dns, server));
-            let server = server.map_err(|fault| told(recipe, "dns", index, fault))?;
+        each(recipe, "dns", &recipe.dns, |text| {
+            let server = given::once(&mut servers, given::name_server(text)?)?;
             network.dns.push(server);
-        }
+            Ok(())
+        })?;
         Ok(network)
     }
 
@@ -190,6 +205,7 @@ impl Network {
 
     /// Makes a bond of interfaces that are in no other one.
     fn join(&mut self, name: String, bond: Bond) -> Result<(), given::Fault> {
+        self.check_room(bond.members.len())?;
         let is_taken = |one: &&String| self.bond_of(one).is_some() || self.is_bond(one);
         if let Some(taken) = bond.members.iter().chain([&name]).find(is_taken) {
             return given::fault(format!("{taken} is given to two bonds"), given::TO_ONE);
@@ -217,6 +233,9 @@ impl Network {
             }
         }
         let at = self.fixed.iter().position(|fixed| fixed.link == link);
+        if at.is_none() {
+            self.check_room(0)?;
+        }
         let at = at.unwrap_or_else(|| {
             self.fixed.push(Fixed::new(link));
             self.fixed.len().saturating_sub(1)
@@ -227,15 +246,15 @@ impl Network {
         }
     }
 
-    fn add(&mut self, link: Link, subnet: Subnet) -> Result<(), given::Fault> {
-        let all: Vec<IpAddr> = self
-            .fixed
-            .iter()
-            .flat_map(|fixed| fixed.addresses.iter().map(|subnet| subnet.address))
-            .collect();
-        given::once(&all, subnet.address)?;
-        self.interface(link)?.addresses.push(subnet);
-        Ok(())
+    /// Refuses one interface more, with members, where there are as many as are compared with each other.
+    fn check_room(&self, members: usize) -> Result<(), given::Fault> {
+        let bonded = self.fixed.iter().filter_map(|fixed| fixed.bond.as_ref());
+        let bonded = bonded.map(|bond| bond.members.len());
+        let all = bonded.chain([self.fixed.len(), members, 1]).sum::<usize>();
+        if all <= MOST_INTERFACES {
+            return Ok(());
+        }
+        given::fault(format!("more than {MOST_INTERFACES} interfaces"), "give fewer")
     }
 
     fn size(&mut self, link: Link, bytes: u32) -> Result<(), given::Fault> {
@@ -344,9 +363,14 @@ impl Network {
     }
 
     fn put_profiles(&self, edits: &mut Edits) {
+        // What VLANs are on.
+        let vlans = self.fixed.iter().filter_map(|fixed| fixed.link.vlan());
+        let below: BTreeSet<&str> = vlans.map(|(below, _)| below).collect();
         for (number, fixed) in (1..).zip(&self.fixed).filter(|(_, fixed)| fixed.link != Link::Wifi)
         {
-            let text = profile::fixed(number, fixed, self.bears_vlan(&fixed.link));
+            let bears_vlan =
+                matches!(&fixed.link, Link::Name(name) if below.contains(name.as_str()));
+            let text = profile::fixed(number, fixed, bears_vlan);
             put_profile(edits, &format!("address-{number}"), text);
             let members = fixed.bond.iter().flat_map(|bond| &bond.members);
             for (port, member) in (1..).zip(members) {
@@ -361,12 +385,6 @@ impl Network {
             let text = profile::name_servers(&self.dns);
             edits.root.file(NAME_SERVERS, 0o644, text);
         }
-    }
-
-    /// Whether a VLAN is on an interface.
-    fn bears_vlan(&self, link: &Link) -> bool {
-        let mut vlans = self.fixed.iter().filter_map(|fixed| fixed.link.vlan());
-        vlans.any(|(below, _)| *link == Link::Name(below.to_owned()))
     }
 
     /// The sections of a profile for wireless networks: what the interface gets, or DHCP.
