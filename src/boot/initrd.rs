@@ -1,6 +1,7 @@
 //! The parts of an initrd: archives, compressed or not, one behind the other (Linux `init/initramfs.c`).
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::checked;
@@ -10,6 +11,7 @@ use crate::formats::kernel_decoders;
 use crate::formats::newc::{self, Member, Next};
 use crate::image::ReadAt;
 use crate::image::window::Window;
+use crate::stop::{self, UntilStopped};
 use crate::units::{ByteRange, format_bytes};
 
 /// Bytes of a file that are kept; stage 1 scripts have about 25 KB.
@@ -20,18 +22,22 @@ const MOST_UNPACKED: u64 = 8 << 30;
 
 /// What is left of [`MOST_UNPACKED`], for all that unpack at the same time.
 #[derive(Debug)]
-pub(crate) struct UnpackBudget(AtomicU64);
+pub(crate) struct UnpackBudget {
+    left: AtomicU64,
+    /// Held by the one that unpacks with a large window.
+    large: Mutex<()>,
+}
 
 impl Default for UnpackBudget {
     fn default() -> Self {
-        Self(AtomicU64::new(MOST_UNPACKED))
+        Self { left: AtomicU64::new(MOST_UNPACKED), large: Mutex::default() }
     }
 }
 
 impl UnpackBudget {
     fn take(&self, bytes: usize) -> io::Result<()> {
         let less = |left: u64| left.checked_sub(u64::try_from(bytes).ok()?);
-        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         taken.map(drop).map_err(|_| {
             let what = format!("more than {} unpacked", format_bytes(MOST_UNPACKED));
             io::Error::new(io::ErrorKind::Unsupported, what)
@@ -45,6 +51,8 @@ pub(super) struct Part {
     /// Where it starts in the image.
     place: u64,
     pub(super) compression: Compression,
+    /// Whether its window is so large that it is unpacked while no other such part is.
+    is_large: bool,
 }
 
 /// Reads an initrd part by part.
@@ -72,13 +80,13 @@ impl<'a, I: ReadAt> PartReader<'a, I> {
         // What is buffered may end within the bytes that tell the kind.
         let sought = self.stream.seek(SeekFrom::Start(start));
         sought.map_err(|fault| unreadable(self.path, place, &fault))?;
-        let compression = self.compression(place)?;
+        let (compression, is_large) = self.compression(place)?;
         let is_plain = compression == Compression::None;
         if (is_plain || self.is_behind_plain) && !start.is_multiple_of(4) {
             return Err(self.out_of_place(place, start, compression));
         }
         self.is_behind_plain = is_plain;
-        Ok(Some(Part { place, compression }))
+        Ok(Some(Part { place, compression, is_large }))
     }
 
     /// The kernel finds plain archives, and what stands behind one, at multiples of 4, and stops elsewhere (Linux
@@ -93,10 +101,11 @@ impl<'a, I: ReadAt> PartReader<'a, I> {
         .with_hint("fill up what stands in front of it with zeros to a multiple of 4: the kernel unpacks nothing behind this place")
     }
 
-    fn compression(&mut self, place: u64) -> Result<Compression> {
+    fn compression(&mut self, place: u64) -> Result<(Compression, bool)> {
         let (path, head) = (self.path, self.stream.fill_buf());
         let head = head.map_err(|fault| unreadable(path, place, &fault))?;
-        kernel_decoders::recognize(head).map_err(|refused| {
+        let found = kernel_decoders::recognize(head);
+        found.map(|found| (found, found.has_large_window(head))).map_err(|refused| {
             let fault = Error::unsupported(
                 format!("the initrd {path} at byte {place:#x}"),
                 "a newc archive, plain or in gzip, zstd, xz, lzma, bzip2 or lz4",
@@ -116,13 +125,15 @@ impl<'a, I: ReadAt> PartReader<'a, I> {
         budget: &UnpackBudget,
     ) -> Result<()> {
         let stream = &mut self.stream;
+        let alone = part.is_large.then(|| budget.large.lock());
         let unpacked = match part.compression {
-            Compression::None => newc::read_one(stream, LARGEST_SCRIPT, wanted, each),
+            Compression::None => newc::read_one(UntilStopped(stream), LARGEST_SCRIPT, wanted, each),
             packed => packed.decoder(stream).and_then(|stream| {
                 let stream = BufReader::new(Bounded { stream, budget });
                 newc::read(stream, LARGEST_SCRIPT, wanted, each)
             }),
         };
+        drop(alone);
         unpacked.map_err(|fault| unreadable(self.path, part.place, &fault))
     }
 }
@@ -139,6 +150,7 @@ struct Bounded<'a, R> {
 
 impl<R: Read> Read for Bounded<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        stop::check()?;
         let count = self.stream.read(buf)?;
         self.budget.take(count)?;
         Ok(count)
@@ -148,6 +160,7 @@ impl<R: Read> Read for Bounded<'_, R> {
 /// Moves to the next byte that is not zero and says where it is; none at the end.
 fn skip_zeros<I: ReadAt>(stream: &mut BufReader<Window<'_, I>>) -> io::Result<Option<u64>> {
     loop {
+        stop::check()?;
         let buffer = stream.fill_buf()?;
         if buffer.is_empty() {
             return Ok(None);

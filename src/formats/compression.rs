@@ -59,6 +59,17 @@ impl Compression {
         }
     }
 
+    /// Whether decoding may keep more than 8 MiB, as told by the first bytes. xz and lzma say it block by block, or where
+    /// nothing else can be told.
+    pub(crate) fn has_large_window(self, head: &[u8]) -> bool {
+        match (self, head) {
+            (Self::None | Self::Gzip | Self::Bzip2 | Self::Lz4, _) => false,
+            // Bit 5 of the Frame_Header_Descriptor: no Window_Descriptor, whose exponent is 10 less (RFC 8878, 3.1.1.1).
+            (Self::Zstd, [_, _, _, _, frame, window, ..]) => frame & 0x20 != 0 || *window > 13 << 3,
+            (Self::Zstd | Self::Xz | Self::Lzma, _) => true,
+        }
+    }
+
     /// A decoder that ends with the stream and takes no byte behind it.
     pub(crate) fn decoder<'a>(
         self,

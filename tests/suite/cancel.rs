@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Folder, TINY, key};
+use crate::support::{Folder, TINY, key, with_files};
 
 /// By then every row is in the stage that it is about.
 const HEAD_START: Duration = Duration::from_secs(2);
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Commands, by the stage that never ends. `SERVER` accepts and says nothing; `fifo` is open and says nothing; `large`
 /// is followed by a tebibyte of zeros, `packed` by 90 gibibytes of them. Machines say nothing, and look-ups hang.
-const STAGES: [(&str, &str); 26] = [
+const STAGES: [(&str, &str); 27] = [
     ("output to a pipe that nobody reads", "base.iso --key key.pub -o -"),
     ("a patch of it", "base.iso --key key.pub --file noise:/x --as patch -o -"),
     ("a reset into it", "reset s.iso -o -"),
@@ -46,8 +46,12 @@ const STAGES: [(&str, &str); 26] = [
     ("many files of an overlay", "base.iso --key key.pub --overlay many.tar -o out"),
     ("a squashfs that is made", "base.iso --key key.pub --file large:/srv/x -o out"),
     ("a comparison", "diff large other"),
+    ("initrds that unpack to much", "initrds.iso --key key.pub -o out"),
     ("a look-up for keys", "base.iso --key https://example.org/keys -o out"),
 ];
+
+/// What rows make beside that which all have.
+const MADE: [&str; 4] = ["pids", "many.tar", "other", "initrds.iso"];
 
 fn folder() -> Folder {
     let folder = Folder::with_base(&TINY);
@@ -76,18 +80,22 @@ fn folder() -> Folder {
 /// The tiny image and zeros behind it, packed so that they are few: a stream of 46 MiB of them, 2000 times. Its MBR has a
 /// partition of 60 GiB.
 static PACKED: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let packed = |bytes: &[u8]| {
-        let mut packer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
-        packer.write_all(bytes).unwrap();
-        packer.finish().unwrap()
-    };
     let mut image = TINY.clone();
     image[0x1EE..0x1FE].fill(0);
     image[0x1F2] = 0x83;
     image[0x1F6..0x1FA].copy_from_slice(&2048_u32.to_le_bytes());
     image[0x1FA..0x1FE].copy_from_slice(&(60_u32 << 21).to_le_bytes());
-    [packed(&image), packed(&vec![0; 46 << 20]).repeat(2000)].concat()
+    [packed(&image), ZEROS.repeat(2000)].concat()
 });
+
+/// A stream of 46 MiB of zeros.
+static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| packed(&vec![0; 46 << 20]));
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
+}
 
 /// Makes a library in which no look-up ever ends.
 fn hanging(folder: &Folder) {
@@ -156,6 +164,9 @@ fn wrong(folder: &Folder, server: &str, stage: &str, line: &str, signal: i32) ->
     }
     match stage {
         "many files of an overlay" => folder.write("many.tar", &many_files()),
+        "initrds that unpack to much" => {
+            folder.write("initrds.iso", &with_files(&TINY, "/initrd", &ZEROS.repeat(170)));
+        }
         "a comparison" => std::fs::hard_link(folder.at("large"), folder.at("other")).unwrap(),
         _ => {}
     }
@@ -204,8 +215,7 @@ fn the_first_signal_ends_every_stage() {
                 let before = folder.names();
                 let fault = wrong(&folder, address, stage, line, signal);
                 let left = folder.names();
-                let is_ours =
-                    |name: &&String| ["pids", "many.tar", "other"].contains(&name.as_str());
+                let is_ours = |name: &&String| MADE.contains(&name.as_str());
                 let left: Vec<&String> =
                     left.iter().filter(|name| !before.contains(name) && !is_ours(name)).collect();
                 fault.or((!left.is_empty()).then(|| format!("{stage}: leaves {left:?}")))

@@ -86,6 +86,33 @@ pub(crate) fn bytes<B: ReadAt>(image: &PatchedImage<B>) -> Vec<u8> {
     bytes
 }
 
+/// An image in which all files whose paths end so are these bytes, which stand behind it.
+pub(crate) fn with_files(image: &[u8], end: &str, bytes: &[u8]) -> Vec<u8> {
+    let block = 2048;
+    let place = |block: usize, size: usize| {
+        let both = |number: usize| {
+            let number = u32::try_from(number).unwrap();
+            [number.to_le_bytes(), number.to_be_bytes()].concat()
+        };
+        [both(block), both(size)].concat()
+    };
+    let mut all = image.to_vec();
+    all.resize(all.len().next_multiple_of(block), 0);
+    let new = place(all.len() / block, bytes.len());
+    let facts = survey(image);
+    for (_, node) in facts.tree().files().filter(|(path, _)| path.ends_with(end)) {
+        let at = node.extents[0];
+        let size = |bytes: u64| usize::try_from(bytes).unwrap();
+        let old = place(size(at.start()) / block, size(at.size()));
+        for record in (0..image.len() - old.len()).filter(|at| image[*at..].starts_with(&old)) {
+            all[record..record + new.len()].copy_from_slice(&new);
+        }
+    }
+    all.extend_from_slice(bytes);
+    all.resize(all.len().next_multiple_of(block), 0);
+    all
+}
+
 /// Where two images differ first. Printing them whole would help nobody.
 pub(crate) fn assert_same(what: &str, found: &[u8], expected: &[u8]) {
     let at = found.iter().zip(expected).position(|(a, b)| a != b);

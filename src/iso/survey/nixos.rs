@@ -125,7 +125,7 @@ pub(crate) fn check_named(tree: &Tree, configs: &[Config]) -> Result<()> {
 /// Lists of initrds that menus may have. Official ones have one for each kernel.
 const MOST_LISTS: usize = 64;
 
-/// Initrds that are unpacked at the same time: each takes up to 128 MiB of memory.
+/// Initrds that are unpacked at the same time: one of them with a window over 8 MiB, which takes up to 128 MiB of memory.
 const AT_ONCE: usize = 4;
 
 /// The initrds that edits go behind, each looked into together with those before it, several at a time.
