@@ -22,7 +22,7 @@ use crate::iso::injected::{Stamped, has_stamped_bytes};
 use crate::units::{ByteRange, DISK_BLOCK, usize_of};
 
 /// Bytes of an undo record or manifest that are read.
-const LARGEST: u64 = 64 << 20;
+const LARGEST: u64 = 32 << 20;
 
 /// A raw image.
 #[derive(Debug)]

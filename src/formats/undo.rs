@@ -20,9 +20,12 @@ use crate::units::{ByteRange, u64_len, usize_of};
 
 const MAGIC: &[u8; 16] = b"remaster undo 1\n";
 const FAMILY: &[u8] = b"remaster undo ";
-const HEADER: u64 = 16 + 8 + 8 + 32 + 4;
+const COUNT: u64 = 16 + 8 + 8 + 32;
+const HEADER: u64 = COUNT + 4;
 const PLACE: u64 = 8 + 4;
 const DIGEST: u64 = 32;
+/// Ranges of a record: each takes memory beside its bytes. Genuine ones have some hundreds.
+const MOST_RANGES: usize = 1 << 17;
 const SYSTEM_AREA: u64 = 16 * 2048;
 
 /// What an undo record says.
@@ -54,6 +57,9 @@ pub fn size(ranges: &[ByteRange]) -> Option<u64> {
 impl Undo {
     /// The record as it stands in an image; none if there are too many or too large ranges.
     pub fn pack(&self) -> Option<Vec<u8>> {
+        if self.ranges.len() > MOST_RANGES {
+            return None;
+        }
         let mut record = MAGIC.to_vec();
         record.extend(self.base_size.to_le_bytes());
         record.extend(self.stamped_size.to_le_bytes());
@@ -83,6 +89,12 @@ impl Undo {
                 "contents of another SHA-256 than stated",
                 "an unchanged record",
             ));
+        }
+        let count = body.get(usize_of(COUNT)..).and_then(<[u8]>::first_chunk);
+        let count = count.map_or(0, |count| u32::from_le_bytes(*count));
+        if usize_of(u64::from(count)) > MOST_RANGES {
+            let expected = format!("at most {MOST_RANGES}");
+            return Err(Malformed::new("undo record", HEADER, format!("{count} ranges"), expected));
         }
         read(body).ok_or_else(|| fault(body, "ranges that end past the record", "ranges within it"))
     }
@@ -125,6 +137,24 @@ fn read(body: &[u8]) -> Option<Undo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_has_so_many_ranges_at_most() {
+        let of = |count: usize| Undo {
+            ranges: vec![(ByteRange::new(0, 0).unwrap(), Vec::new()); count],
+            ..undo()
+        };
+        let most = of(MOST_RANGES);
+        assert_eq!(Undo::parse(&most.pack().unwrap()).unwrap(), most);
+        assert_eq!(of(MOST_RANGES + 1).pack(), None);
+        let mut record = most.pack().unwrap();
+        let body = record.len() - usize_of(DIGEST);
+        record.truncate(body);
+        record[usize_of(COUNT)] += 1;
+        record.extend(Sha256::digest(record.clone()));
+        let told = Undo::parse(&record).unwrap_err();
+        assert_eq!(told.found, "131073 ranges");
+    }
 
     fn undo() -> Undo {
         let range =

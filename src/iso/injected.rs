@@ -14,13 +14,17 @@ use crate::image::patched::{Patch, PatchedImage};
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
-use crate::units::{ByteRange, LOGICAL_BLOCK};
+use crate::recipe::setting;
+use crate::units::{ByteRange, LOGICAL_BLOCK, format_bytes, u64_len};
 
 /// Bytes of a payload that are read to show what was injected.
 pub(crate) const LARGEST_PAYLOAD: u64 = 64 << 20;
 
+/// Files of a payload. What is more than names of 8 MiB goes into a squashfs.
+const MOST_MEMBERS: usize = 80_000;
+
 /// Bytes of an undo record: the changed blocks, which are some hundred KB.
-const LARGEST_UNDO: u64 = 64 << 20;
+const LARGEST_UNDO: u64 = 32 << 20;
 
 /// Bytes behind a volume within which a backup table is of the image: images end at whole mebibytes.
 const NEAR: u64 = 1 << 20;
@@ -113,10 +117,7 @@ pub(crate) fn has_stamped_bytes<I: ReadAt>(image: &I, undo: &Undo) -> Result<boo
 
 /// What a payload has for the root, and whether it puts programs on the PATH.
 fn root_of(payload: &[u8]) -> Result<(Vec<Member>, bool)> {
-    let (mut root, mut on_path) = (Vec::new(), false);
-    let fault = |fault: std::io::Error| {
-        Error::malformed("the payload archive", 0, fault.to_string(), "a newc archive")
-    };
+    let (mut root, mut on_path) = (Vec::<Member>::new(), false);
     newc::read(
         payload,
         u32::MAX,
@@ -124,12 +125,35 @@ fn root_of(payload: &[u8]) -> Result<(Vec<Member>, bool)> {
         |member| {
             let path = member.path.strip_prefix(ROOT).and_then(|path| path.strip_prefix('/'));
             on_path |= hook::is_with_programs(&member);
-            root.extend(path.map(|path| Member { path: path.to_owned(), ..member.clone() }));
-            Next::Continue
+            if let Some(path) = path.map(str::to_owned) {
+                root.push(Member { path, ..member });
+            }
+            if root.len() > MOST_MEMBERS { Next::Stop } else { Next::Continue }
         },
     )
-    .map_err(fault)?;
+    .map_err(|fault| Error::unreadable("the payload archive", 0, &fault, "a newc archive"))?;
+    if root.len() > MOST_MEMBERS {
+        let expected = format!("at most {MOST_MEMBERS} files");
+        return Err(Error::unsupported("the payload archive", expected, "more"));
+    }
     Ok((root, on_path))
+}
+
+/// Refuses a payload that could not be read back.
+pub(crate) fn check_payload(payload: &[u8], members: usize) -> Result<()> {
+    let what = if u64_len(payload) > LARGEST_PAYLOAD {
+        let (found, most) = (u64_len(payload), format_bytes(LARGEST_PAYLOAD));
+        format!("the files that the image would have take {found} bytes, and {most} is the most")
+    } else if members > MOST_MEMBERS {
+        format!("the image would have {members} files put in, and {MOST_MEMBERS} is the most")
+    } else {
+        return Ok(());
+    };
+    let hint = format!(
+        "give fewer files, or make the image anew from its base with one {} of all: what is large there goes into a squashfs",
+        setting!(overlay)
+    );
+    Err(Error::Recipe { what, hint: hint.into() })
 }
 
 /// An image as a base to edit: what was stamped before is taken off again.

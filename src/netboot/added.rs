@@ -23,6 +23,9 @@ const MOST_ATTACHED: usize = 63;
 /// Bytes of files of an earlier stamping that are read.
 pub(super) const LARGEST_PAYLOAD: u32 = 256 << 20;
 
+/// Bytes of that which each file takes beside its own: it has a name, an owner and a mode.
+const OF_MEMBER: u64 = 2048;
+
 /// The digits of the length, as it is written below.
 const DIGITS: u32 = 20;
 
@@ -124,7 +127,7 @@ impl EarlierAdditions {
             }
             found.on_path |= hook::is_with_programs(&member);
             if member.path.starts_with(hook::ROOT) {
-                left = left.and_then(|left| left.checked_sub(at.size()));
+                left = left.and_then(|left| left.checked_sub(at.size())?.checked_sub(OF_MEMBER));
                 found.root.extend(in_root(member).filter(|_| left.is_some()));
             }
             if left.is_some() { Next::Continue } else { Next::Stop }

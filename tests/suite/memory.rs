@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use remaster::image::digest::Digest;
 
-use crate::support::{Folder, TINY, key};
+use crate::limits::{Frame, named};
+use crate::support::{Folder, TINY, key, with_files};
 
 /// Kibibytes that a run may have in memory.
 const MOST: u64 = 256 << 10;
@@ -166,13 +167,65 @@ fn folder() -> Folder {
     folder.write("many.jsonl", many("{\"name\":\"NUMBER\"}\n", 500_000).as_bytes());
     folder.write("many.toml", many("[[user]]\nname='NUMBER'\n", 60_000).as_bytes());
     folder.write("keys.csv", ("name,key\na,".to_owned() + &"k;".repeat(3_000_000)).as_bytes());
+    stamped(&folder);
     let list = zeros(300_000);
     folder.write("lists.toml", format!("[[user]]\nname=\"a\"\nkey={list}\n").as_bytes());
     folder
 }
 
+/// Makes images and what is beside them whose parts are large.
+fn stamped(folder: &Folder) {
+    let manifest = ["--manifest-digests", "--manifest", "m.json"];
+    let line = [&["base.iso", "--key", "key.pub", "-o", "s.iso"], &manifest[..]].concat();
+    folder.run(&line).done();
+    let image = folder.read("s.iso");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&folder.read("m.json")).unwrap();
+    let file = r#"{"path":"","kind":"","mode":"","owner":[0,0],"sha256":null},"#;
+    let mut with = |field: &str, empty: &str, list: &str, count: usize| {
+        let was = manifest[field].take();
+        manifest[field] = serde_json::from_str(empty).unwrap();
+        let text = serde_json::to_string(&manifest).unwrap();
+        manifest[field] = was;
+        let list = list.repeat(count);
+        text.replace("\"LIST\"", list.trim_end_matches(','))
+    };
+    let blocks = with("blocks", r#"{"size":4194304,"sha256":["LIST"]}"#, "\"\",", 10_000_000);
+    let files = with("files", r#"["LIST"]"#, file, (32 << 20) / file.len() - 100);
+    folder.write("blocks.json", blocks.as_bytes());
+    folder.write("files.json", files.as_bytes());
+    folder.write("blocks.iso", &with_files(&image, "/manifest.json", blocks.as_bytes()));
+    let member = |number: usize| named(&format!("remaster/root/{number:06}"), 0);
+    let payload = [vec![0; 512], (0..500_000).flat_map(member).collect()].concat();
+    let payload = [payload, named("TRAILER!!!", 0)].concat();
+    folder.write("payload.iso", &with_files(&image, "/payload.img", &payload));
+    let mut frame = Frame::new();
+    frame.raw(&named("x", 200 << 20));
+    frame.run(0, 200 << 20);
+    // A Window_Descriptor of 128 MiB.
+    let mut frame = frame.end();
+    frame[5] = 17 << 3;
+    folder.write("windows.iso", &with_files(&TINY, "/initrd", &frame));
+    let mut options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
+    options.dict_size(600 << 20);
+    let mut filters = liblzma::stream::Filters::new();
+    filters.lzma2(&options);
+    let check = liblzma::stream::Check::Crc32;
+    let stream = liblzma::stream::Stream::new_stream_encoder(&filters, check).unwrap();
+    let mut packer = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    std::io::Write::write_all(&mut packer, &TINY).unwrap();
+    std::io::Write::write_all(&mut packer, &vec![0; 700 << 20]).unwrap();
+    folder.write("dictionary.iso.xz", &packer.finish().unwrap());
+}
+
 /// Command lines, their status, and what they say.
-const ROWS: [(&str, i32, &str); 18] = [
+const ROWS: [(&str, i32, &str); 25] = [
+    ("inspect windows.iso", 4, "the initrd"),
+    ("inspect dictionary.iso.xz", 2, "a dictionary of more than 128 MiB"),
+    ("verify base.iso --manifest blocks.json", 2, "the 64 hexadecimal digits of a SHA-256"),
+    ("verify base.iso --manifest files.json", 3, ""),
+    ("inspect blocks.iso", 3, ""),
+    ("inspect payload.iso", 4, "looked for at most 80000 files"),
+    ("edit --in-place payload.iso --hostname x", 4, "looked for at most 80000 files"),
     ("inspect deep.iso", 4, "the directory tree: looked for names of 48.0 MiB at most"),
     ("base.iso --key key.pub --overlay deep.tar.zst -o out", 2, "take more than 32.0 MiB"),
     ("base.iso --key key.pub --overlay levels.tar.zst -o out", 0, ""),

@@ -31,8 +31,10 @@ const XZ_MEMORY: u64 = 30 << 20;
 const ZSTD_WINDOW: u32 = 27;
 /// What zstd says of a larger one.
 const TOO_LARGE_A_WINDOW: &str = "Frame requires too much memory for decoding";
-/// Memory that unpacking xz may take at all: `xz -9` makes files that want 65 MiB.
-const XZ_LARGEST: u64 = 1 << 30;
+/// Memory that unpacking xz may take at all: `xz -9` makes files that want 65 MiB, and a dictionary of 128 MiB 129.
+const XZ_LARGEST: u64 = 160 << 20;
+/// What liblzma says of what wants more.
+const TOO_LARGE_A_DICTIONARY: &str = "memory limit reached";
 
 /// How an image is packed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -477,6 +479,12 @@ impl Stream {
             return Error::Usage {
                 what: format!("{} was packed with a window of more than 128 MiB", self.name),
                 hint: "unpack it with `zstd -d --long=31`, and give what comes out".into(),
+            };
+        }
+        if self.packing == Packing::Xz && is_said_by(&fault, TOO_LARGE_A_DICTIONARY) {
+            return Error::Usage {
+                what: format!("{} was packed with a dictionary of more than 128 MiB", self.name),
+                hint: "unpack it with `unxz -k`, and give what comes out".into(),
             };
         }
         // Behind the first archive of an initrd stands what is packed otherwise, or not at all.

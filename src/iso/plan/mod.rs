@@ -27,6 +27,7 @@ use crate::image::partitions::Partitions;
 use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::space::Allocator;
 use crate::iso::checks;
+use crate::iso::injected::check_payload;
 use crate::iso::plan::hierarchy::{DirectoryEditor, NewFile};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Node;
@@ -262,10 +263,9 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         }
         let private = self.edits.is_private();
         let file = NewFile { private, ..new_file(&self.folder.payload()) };
-        archives.push(Archive {
-            file,
-            bytes: hook::payload(self.edits, AttachmentLocation::Volume(&self.folder))?,
-        });
+        let bytes = hook::payload(self.edits, AttachmentLocation::Volume(&self.folder))?;
+        check_payload(&bytes, self.edits.root.members().count())?;
+        archives.push(Archive { file, bytes });
         Ok((archives, which))
     }
 

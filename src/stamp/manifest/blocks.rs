@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::checked;
@@ -29,7 +29,14 @@ pub struct Blocks {
     /// Bytes of a block.
     pub size: u64,
     /// SHA-256 of each block.
+    #[serde(deserialize_with = "digests")]
     pub sha256: Vec<String>,
+}
+
+/// Digests alone: a shorter text would take many times its bytes.
+fn digests<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let digests = Vec::<Digest>::deserialize(from)?;
+    Ok(digests.iter().map(Digest::to_string).collect())
 }
 
 /// What does not count in an image of `size` bytes: `own` bytes of the manifest, the header of the
