@@ -8,6 +8,7 @@ use super::first_block::{FIRST_BLOCK, marked};
 use super::layout::{Layout, Placed};
 use super::medium::{Medium, beyond_image, flush, read_full, write_all};
 use super::options::Verify;
+use super::probe::Marked;
 use super::ranges::{joined, total};
 use super::verify::{Findings, compare};
 use super::writer::{Writer, Written};
@@ -72,24 +73,45 @@ impl Changes {
 }
 
 /// Finds what differs, takes the first block away, writes what differs, and puts the first block
-/// back. What is equal has been read from the medium, so only what was written is read back.
-pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<()> {
+/// back. What was equal is read again behind that: a medium that wraps loses it by what is written elsewhere.
+/// The marks of a probe go before the comparison, except behind the image.
+pub(super) fn update(
+    writer: &mut Writer<'_>,
+    image: &dyn ReadAt,
+    layout: &Layout,
+    marked: Option<Marked>,
+) -> Result<()> {
     let start = Instant::now();
     let size = image.size();
-    check_fits(writer.medium, size)?;
+    let behind = writer.behind(size, layout)?;
+    let marked = marked.map(|marked| marked.keep(writer.medium, behind)).transpose()?;
     writer.report.size = size;
     writer.report.is_delta = true;
     let changes = find(writer, image, layout)?;
     writer.report.write_time = start.elapsed();
     writer.report.cut_off = changes.beyond;
-    if changes.is_empty() {
+    let is_same = changes.is_empty();
+    if !is_same {
+        write_changes(writer, image, layout, &changes)?;
+        writer.report.write_time = start.elapsed();
+    }
+    if let Some(marked) = marked {
+        marked.settle(writer.medium, behind)?;
+    }
+    if is_same {
         image.check_unchanged()?;
         writer.report.is_whole = true;
         return Ok(());
     }
-    write_changes(writer, image, layout, &changes)?;
-    writer.report.write_time = start.elapsed();
-    let written = Written { ranges: &changes.rest, zeros: &changes.cleared };
+    let (ranges, zeros) = match writer.options.verify {
+        Verify::Full => {
+            // What was read before counts no more.
+            writer.report.compared = 0;
+            (writer.verified_ranges(layout.plain(size))?, writer.cleared(size, layout)?)
+        }
+        Verify::Quick | Verify::Off => (changes.rest, changes.cleared),
+    };
+    let written = Written { ranges: &ranges, zeros: &zeros };
     let taken = descriptors(layout)?.into_iter();
     let head = joined(taken.chain(changes.head.iter().copied()).collect());
     writer.check_and_close(Expected::Whole(image), written, layout, &head)
@@ -165,7 +187,8 @@ fn samples(range: ByteRange) -> Result<Vec<ByteRange>> {
     (0..SAMPLES).filter_map(|number| sample(number).transpose()).collect()
 }
 
-fn check_fits(medium: &dyn Medium, size: u64) -> Result<()> {
+/// Refuses an image that is larger than the medium.
+pub(super) fn check_fits(medium: &dyn Medium, size: u64) -> Result<()> {
     let needs = checked::round_up(size, medium.block(), "the end of the image")?;
     match medium.size().filter(|has| needs > *has) {
         Some(has) => Err(crate::target::Refusal::TooSmall { has, needs }.error(&medium.name())),

@@ -10,7 +10,7 @@ use super::first_block::FIRST_BLOCK;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::flash_mark;
-use crate::target::{Target, WriteMode};
+use crate::target::{Disk, Target, WriteMode};
 use crate::units::{beyond, u64_len, u64_of, usize_of};
 
 /// The verb of a write.
@@ -45,6 +45,10 @@ pub trait Medium: Sync {
     fn taken_back(&self) {}
     /// Hears that so many places keep the marks of the probe, and what they held is lost.
     fn keeps_marks(&self, _places: usize) {}
+    /// Whether it is removable or attached by USB.
+    fn is_portable(&self) -> bool {
+        false
+    }
     /// Whether the medium is not there any more.
     fn is_gone(&self) -> bool;
 }
@@ -64,6 +68,10 @@ impl Medium for Target {
 
     fn is_direct(&self) -> bool {
         self.mode() == WriteMode::Direct
+    }
+
+    fn is_portable(&self) -> bool {
+        self.disk().is_some_and(Disk::is_portable)
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {

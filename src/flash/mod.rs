@@ -38,7 +38,7 @@ pub use diagnosis::{Cause, Difference};
 pub use examine::{Examined, examine};
 pub use format::{Format, format};
 pub use medium::{Medium, is_half_written};
-pub use options::{Delta, Options, Verify};
+pub use options::{Delta, Options, Probe, Verify};
 pub use readable::Readable;
 pub use report::Report;
 pub use restore::{Restore, put_back};

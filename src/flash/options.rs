@@ -44,6 +44,18 @@ impl Delta {
     }
 }
 
+/// Of which media the size that they claim is put to the test.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Probe {
+    /// Of none.
+    #[default]
+    Never,
+    /// Of those that are removable or attached by USB, each by itself.
+    Portable,
+    /// Of all.
+    Always,
+}
+
 /// How an image is written.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -51,8 +63,8 @@ pub struct Options {
     pub verify: Verify,
     /// Whether only what differs is written.
     pub delta: Delta,
-    /// Whether the size that the medium claims is put to the test first.
-    pub probe: bool,
+    /// Of which media the size that they claim is put to the test first.
+    pub probe: Probe,
     /// Whether the backup GPT stays where it is in the image.
     pub exact: bool,
     /// Whether an image is written that is truncated, or no disk image as far as can be told.

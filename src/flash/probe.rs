@@ -66,17 +66,24 @@ pub(super) fn probe(medium: &dyn Medium, nonce: u64, progress: &dyn Progress) ->
 }
 
 impl Marked {
+    /// Puts back what was there outside of a part of the medium: that is not written anew.
+    ///
+    /// # Errors
+    /// The medium's.
+    pub(super) fn keep(self, medium: &dyn Medium, part: Option<ByteRange>) -> Result<Self> {
+        let (kept, others) = self.spots.into_iter().partition(|spot| is_in(spot, part));
+        let others = Self { spots: others };
+        others.restore(medium).map_err(|lost| lost.fault.but(others.lost(medium, lost.count)))?;
+        Ok(Self { spots: kept })
+    }
+
     /// Looks again for the marks in a part of the medium, when so much was written elsewhere that a cache has let them go,
     /// and puts back what was there.
     ///
     /// # Errors
     /// A medium that has lost one, by [`Error::Unsafe`].
     pub(super) fn settle(mut self, medium: &dyn Medium, part: Option<ByteRange>) -> Result<()> {
-        let is_in = |spot: &Spot| {
-            let place = checked::range(spot.at, MARK, "a mark").ok();
-            part.zip(place).is_some_and(|(part, place)| part.common(place) == Some(place))
-        };
-        self.spots.retain(is_in);
+        self.spots.retain(|spot| is_in(spot, part));
         let found = read_marks(medium, &self.spots)?;
         let mut pairs = self.spots.iter().zip(&found);
         let lost = pairs.find(|(spot, found)| found.as_ref() != Some(&spot.mark));
@@ -123,6 +130,11 @@ impl Marked {
             }
         }
     }
+}
+
+fn is_in(spot: &Spot, part: Option<ByteRange>) -> bool {
+    let place = checked::range(spot.at, MARK, "a mark").ok();
+    part.zip(place).is_some_and(|(part, place)| part.common(place) == Some(place))
 }
 
 fn refused(medium: &dyn Medium, reason: String) -> Error {

@@ -21,7 +21,7 @@ use super::feed::{Chunk, Message};
 use super::first_block::{FIRST_BLOCK, marked};
 use super::layout::{Layout, Placed};
 use super::medium::{flush, write_all};
-use super::options::{Delta, Verify};
+use super::options::{Delta, Probe, Verify};
 use super::probe::{Marked, probe};
 use super::ranges::{total, without};
 use super::report::Report;
@@ -48,13 +48,13 @@ impl<'a> Writer<'a> {
         self.examined.check_blocks(self.medium)?;
         let mut layout = self.layout(&first)?;
         drop(first);
-        if let Some(image) = self.delta_base(&layout)? {
+        let base = self.delta_base(&layout)?;
+        let marked = if self.is_probed() { Some(self.probe()?) } else { None };
+        if let Some(image) = base {
             drop(hear);
-            delta::update(&mut self, image, &layout)?;
+            delta::update(&mut self, image, &layout, marked)?;
             return Ok(self.report);
         }
-        // A medium that holds the base already has shown what it can hold.
-        let marked = if self.options.probe { Some(self.probe()?) } else { None };
         self.clear_ends()?;
         let (size, digests) = self.write_rest(&hear, &mut layout)?;
         drop(hear);
@@ -87,6 +87,14 @@ impl<'a> Writer<'a> {
         Ok(self.report)
     }
 
+    fn is_probed(&self) -> bool {
+        match self.options.probe {
+            Probe::Never => false,
+            Probe::Portable => self.medium.is_portable(),
+            Probe::Always => true,
+        }
+    }
+
     fn probe(&mut self) -> Result<Marked> {
         let start = Instant::now();
         let marked = probe(self.medium, self.options.nonce, self.progress)?;
@@ -95,7 +103,7 @@ impl<'a> Writer<'a> {
     }
 
     /// What is read back of the bytes that are where the image has them.
-    fn verified_ranges(&self, plain: Option<ByteRange>) -> Result<Vec<ByteRange>> {
+    pub(super) fn verified_ranges(&self, plain: Option<ByteRange>) -> Result<Vec<ByteRange>> {
         match self.options.verify {
             Verify::Full => Ok(plain.into_iter().collect()),
             Verify::Quick => self.quick_ranges(plain),
@@ -104,7 +112,7 @@ impl<'a> Writer<'a> {
     }
 
     /// What is left of the medium behind an image of `size` bytes: neither written nor cleared.
-    fn behind(&self, size: u64, layout: &Layout) -> Result<Option<ByteRange>> {
+    pub(super) fn behind(&self, size: u64, layout: &Layout) -> Result<Option<ByteRange>> {
         let Some(end) = self.medium.size() else { return Ok(None) };
         let end = checked::difference(end, HEAD.min(end), "the end of the medium")?;
         let end = layout.backup_at().map_or(end, |at| end.min(at));
@@ -130,6 +138,9 @@ impl<'a> Writer<'a> {
             Delta::Always => true,
             Delta::Auto => delta::holds_same_base(self.medium, layout.head()?)?,
         };
+        if wanted {
+            delta::check_fits(self.medium, image.size())?;
+        }
         Ok(wanted.then_some(image))
     }
 

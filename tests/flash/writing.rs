@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use remaster::error::{Advice, Error, Result};
-use remaster::flash::{self, Cause, Delta, Image, Medium, Options, Readable, Report, Verify};
+use remaster::flash::{
+    self, Cause, Delta, Image, Medium, Options, Probe, Readable, Report, Verify,
+};
 use remaster::image::ReadAt;
 use remaster::image::file_type;
 use remaster::image::patched::{Patch, PatchedImage};
@@ -273,7 +275,7 @@ fn an_interrupted_probe_says_what_it_could_not_put_back() {
     for (writes, words) in [(3, "interrupted, but "), (u64::MAX, "interrupted")] {
         let stick = Stick::new(16 * MIB);
         stick.writes_left.store(writes, Ordering::SeqCst);
-        let (image, options) = (noise(MIB, 1), Options { probe: true, ..plain() });
+        let (image, options) = (noise(MIB, 1), Options { probe: Probe::Always, ..plain() });
         let stopped = Stopped(AtomicU64::new(0));
         let media: [(&dyn Medium, &dyn Progress); 1] = [(&stick, &stopped)];
         let mut results = flash::write(Image::Whole(&image), &media, &options).unwrap();
@@ -336,7 +338,7 @@ fn an_image_larger_than_the_stick_is_refused() {
 fn the_probe_finds_fakes_and_puts_everything_back() {
     let sound = Stick::new(64 * MIB);
     let before = sound.contents();
-    let options = Options { probe: true, ..plain() };
+    let options = Options { probe: Probe::Always, ..plain() };
     let image = noise(3 * MIB, 1);
     assert!(write_with(&sound, &image, &options).unwrap().probe_time.is_some());
     assert!(sound.contents()[3 << 20..63 << 20] == before[3 << 20..63 << 20]);
@@ -359,7 +361,7 @@ fn the_probe_finds_fakes_and_puts_everything_back() {
 /// A cache hides what a fake loses from the probe, until the image has filled it.
 #[test]
 fn a_fake_with_a_cache_is_found_when_the_image_is_larger_than_the_cache() {
-    let options = Options { probe: true, ..plain() };
+    let options = Options { probe: Probe::Always, ..plain() };
     let fake = || {
         let mut stick = Stick::new(64 * MIB);
         stick.wraps_at = 8 * MIB;
@@ -376,6 +378,38 @@ fn a_fake_with_a_cache_is_found_when_the_image_is_larger_than_the_cache() {
     }
     // The limit that `flash --help` tells of.
     assert!(write_with(&fake(), &noise(MIB, 1), &options).unwrap().is_whole);
+}
+
+/// What a delta writes, or clears, lies over what it found to be right before.
+#[test]
+fn a_fake_that_holds_the_base_is_found_when_only_what_differs_is_written() {
+    // The last mebibyte of the stick lies over the last one of the base.
+    let base = iso(5 * MIB, 8);
+    let larger = [base.clone(), noise(7 * MIB, 9)].concat();
+    for (image, probe) in [
+        (&larger, Probe::Never),
+        (&base, Probe::Never),
+        (&larger, Probe::Always),
+        (&base, Probe::Always),
+    ] {
+        let mut stick = Stick::new(24 * MIB);
+        stick.wraps_at = 19 * MIB;
+        write_with(&stick, &base, &Options { verify: Verify::Off, ..plain() }).unwrap();
+        assert!(stick.contents()[..base.len()] == base);
+        let told = write_with(&stick, image, &Options { probe, ..plain() });
+        match (told, probe) {
+            (Ok(report), Probe::Never) => assert!(report.is_delta && !report.is_whole),
+            (Err(fault), Probe::Always) => assert!(fault.to_string().contains("a fake"), "{fault}"),
+            (told, _) => panic!("{probe:?}: {told:?}"),
+        }
+    }
+    // The marks of the probe are gone from a sound one, in the image and behind it, also where nothing differs.
+    let stick = Stick::new(24 * MIB);
+    write_with(&stick, &base, &plain()).unwrap();
+    let before = stick.contents();
+    let report = write_with(&stick, &base, &Options { probe: Probe::Always, ..plain() }).unwrap();
+    assert!(report.is_delta && report.is_whole && report.probe_time.is_some());
+    assert!(stick.contents() == before);
 }
 
 #[test]

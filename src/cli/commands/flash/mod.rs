@@ -14,7 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use remaster::bases::name_of;
 use remaster::error::{Error, Result};
 use remaster::flash::{
-    self, Delta, DigestMatch, Format, Image, Medium, Options, Report, Restore, Source, Verify,
+    self, Delta, DigestMatch, Format, Image, Medium, Options, Probe, Report, Restore, Source,
+    Verify,
 };
 use remaster::formats::fat32::Label;
 use remaster::image::unpack;
@@ -26,7 +27,7 @@ use remaster::progress::Progress;
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::privacy::{self, Privacy};
-use remaster::target::{Awake, Disk, System, Target};
+use remaster::target::{Awake, System, Target};
 use remaster::units::ByteRange;
 
 use super::apply;
@@ -386,7 +387,7 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
         any: image.any,
         name: image.name,
         fits: image.fits,
-        ..options(to, &targets, image.size, (image.changed, image.suspects))
+        ..options(to, image.size, (image.changed, image.suspects))
     };
     let results = flash::write(image.image, &media, &options);
     drop(media);
@@ -565,13 +566,7 @@ fn delta(to: &TargetArgs) -> Delta {
 
 type Ranges = (Vec<ByteRange>, Option<Vec<ByteRange>>);
 
-fn options(
-    to: &TargetArgs,
-    targets: &[Target],
-    size: Option<u64>,
-    (changed, suspects): Ranges,
-) -> Options {
-    let is_portable = |target: &Target| target.disk().is_some_and(Disk::is_portable);
+fn options(to: &TargetArgs, size: Option<u64>, (changed, suspects): Ranges) -> Options {
     Options {
         verify: match to.verify {
             _ if to.no_verify => Verify::Off,
@@ -579,7 +574,11 @@ fn options(
             Check::Quick => Verify::Quick,
         },
         delta: delta(to),
-        probe: to.probe || (!to.no_probe && targets.iter().all(is_portable)),
+        probe: match (to.probe, to.no_probe) {
+            (true, _) => Probe::Always,
+            (_, true) => Probe::Never,
+            _ => Probe::Portable,
+        },
         exact: to.exact,
         nonce: nonce(),
         size_hint: size,

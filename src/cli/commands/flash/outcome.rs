@@ -182,7 +182,10 @@ fn summary(
         None if report.is_sampled => {
             text.extend([", ", &format_bytes(report.compared), " compared"]);
         }
-        None if report.is_delta => text.push_str(", the rest read and verified"),
+        None if report.is_delta && report.written == 0 => {
+            text.push_str(", the rest read and verified");
+        }
+        None if report.is_delta => text.push_str(", the rest compared before, not read back"),
         None => text.push_str(", not read back"),
     }
     if report.is_delta {
