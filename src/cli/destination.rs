@@ -238,9 +238,15 @@ pub(crate) fn of_flag(flag: &str) -> impl Fn(Error) -> Error + '_ {
     }
 }
 
-/// The place of a file that another flag than -o names, and that gives way.
+/// The place of a new file that another flag than -o names, of a command that replaces nothing.
 pub(crate) fn place_of(path: &Path, flag: &str) -> Result<Output> {
-    Output::of_bytes(path, OverwritePolicy::Replace).map_err(of_flag(flag))
+    let place = Output::of_bytes(path, OverwritePolicy::Refuse).map_err(of_flag(flag));
+    place.map_err(|mut fault| {
+        if let Error::Usage { hint: hint @ Advice::OtherPathOrReplace, .. } = &mut fault {
+            *hint = format!("give another path to {flag}, or move that file away").into();
+        }
+        fault
+    })
 }
 
 /// Standard output for an image. Not [`io::Stdout`], which looks through all bytes for the end of a line, and then writes

@@ -297,14 +297,16 @@ pub(crate) fn not_an_image(path: &Path, kind: std::fs::FileType) -> Error {
     }
 }
 
-/// What something with a path is, if it is neither a file nor a disk.
-pub(crate) fn name_of_kind(kind: std::fs::FileType) -> &'static str {
+/// What something with a path is, if it is no file.
+pub fn name_of_kind(kind: std::fs::FileType) -> &'static str {
     if kind.is_dir() {
         "a folder"
     } else if kind.is_fifo() {
         "a FIFO"
     } else if kind.is_socket() {
         "a socket"
+    } else if kind.is_block_device() {
+        "a block device"
     } else {
         "a character device"
     }

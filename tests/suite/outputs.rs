@@ -726,6 +726,9 @@ fn what_a_machine_says_is_not_written_where_no_file_may_be_made() {
         }
         let ended = folder.run(&["try", "a.iso", flag, "/dev/null"]);
         ended.err_says(2, "is not a regular file");
+        let ended = folder.run(&["try", "a.iso", flag, "key.pub"]);
+        ended.err_says(2, &format!("{flag}: key.pub already exists"));
+        assert!(ended.err.contains(&format!("give another path to {flag}")), "{}", ended.err);
     }
 }
 

@@ -341,6 +341,7 @@ const TYPED: &[(&str, &str)] = &[
     // A key that an image does not let in.
     ("try c.iso --key l", "c.iso does not let l (SHA256:"),
     ("try c.iso --key l", "in as root: it lets in ssh-ed25519 SHA256:"),
+    ("try c.iso --key /dev/null", "--key: /dev/null is a character device, not the file of a key"),
     // Names that no base has.
     ("nixos --key k.pub -o new.iso", "-minimal`? `remaster base list` lists the names of bases"),
     ("flash latest --key k.pub /dev/sdc", "\"latest\" is neither a file nor the name of a base"),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use remaster::bounded;
 use remaster::error::{Error, Result};
+use remaster::image::name_of_kind;
 use remaster::inspect::{Key, Report};
 use ssh_key::{HashAlg, PrivateKey, PublicKey};
 
@@ -19,6 +20,7 @@ pub(super) fn check(args: &Args, report: &Report) -> Result<()> {
     let keys: Vec<&Key> =
         keys.filter(|key| key.user == args.user && key.shut_out.is_none()).collect();
     let Some(path) = &args.key else { return Ok(()) };
+    check_file(path)?;
     let Some(given) = fingerprint(path) else { return Ok(()) };
     if keys.iter().any(|key| key.fingerprint == given || is_of_authority(key)) {
         return Ok(());
@@ -36,6 +38,17 @@ pub(super) fn check(args: &Args, report: &Report) -> Result<()> {
     })
 }
 
+/// Refuses what is no file: ssh reads a key anew each time it tries.
+fn check_file(path: &Path) -> Result<()> {
+    // ssh itself says what it has against one that is not there.
+    let Some(about) = path.metadata().ok().filter(|about| !about.is_file()) else { return Ok(()) };
+    let is = name_of_kind(about.file_type());
+    Err(Error::Usage {
+        what: format!("--key: {} is {is}, not the file of a key", path.display()),
+        hint: "give the path of a private key, or `--key generate` for a new one".into(),
+    })
+}
+
 /// Whether the key signs certificates: everybody with one of them may log in.
 fn is_of_authority(key: &Key) -> bool {
     let options = key.options.as_deref().unwrap_or_default();
@@ -49,10 +62,8 @@ fn shown(key: &Key) -> String {
 /// The fingerprint of a private key: its public half is not encrypted in it, or stands beside it; none if neither can be
 /// read.
 fn fingerprint(path: &Path) -> Option<String> {
-    let read = |path: &Path| bounded::read_text(path, LARGEST, "read a key").ok();
-    // A pipe can be read once only.
-    let text = if path.is_file() { read(path) } else { None };
-    let own = text.and_then(|text| PrivateKey::from_openssh(&text).ok());
+    let read = |path: &Path| bounded::read_text_beside(path, LARGEST, "read a key").ok();
+    let own = read(path).and_then(|text| PrivateKey::from_openssh(&text).ok());
     let beside = || PublicKey::from_openssh(read(&beside(path))?.trim()).ok();
     let public = own.map(|key| key.public_key().clone()).or_else(beside)?;
     Some(public.fingerprint(HashAlg::Sha256).to_string())
