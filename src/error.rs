@@ -154,7 +154,9 @@ pub enum Error {
         instead: Option<Advice>,
     },
     /// A file was written to while it was read, so what was found in it may be wrong.
-    #[error("{what} changed while it was read: its size or its times are not what they were")]
+    #[error(
+        "{what} changed while it was read: it is another file, or its size or times are not what they were"
+    )]
     Changed {
         /// The file.
         what: String,
@@ -388,8 +390,8 @@ impl Error {
         self
     }
 
-    /// Says what was being done when the operating system refused. An [`Error::Bug`] or [`Error::Interrupted`] that came
-    /// through an interface of [`std::io`] stays one: the system did not refuse anything.
+    /// Says what was being done when the operating system refused. An [`Error::Bug`], [`Error::Interrupted`] or
+    /// [`Error::Changed`] that came through an interface of [`std::io`] stays one: the system did not refuse anything.
     pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::own_in(&source).unwrap_or(Self::Io { doing, source })
@@ -407,7 +409,7 @@ impl Error {
         Self::NotFound { what: format!("{}: no such device", path.display()), hint }
     }
 
-    /// The [`Error::Bug`] or [`Error::Interrupted`] that came through an interface of [`std::io`], if it is one.
+    /// The [`Error::Bug`], [`Error::Interrupted`] or [`Error::Changed`] that came through an interface of [`std::io`], if it is one.
     pub(crate) fn own_in(fault: &io::Error) -> Option<Self> {
         let inner = fault.get_ref()?;
         if inner.is::<Stopped>() {
@@ -416,6 +418,7 @@ impl Error {
         match inner.downcast_ref()? {
             Self::Bug { what, at } => Some(Self::Bug { what: what.clone(), at }),
             Self::Interrupted => Some(Self::Interrupted),
+            Self::Changed { what } => Some(Self::Changed { what: what.clone() }),
             _ => None,
         }
     }

@@ -31,6 +31,11 @@ impl FileState {
         }
     }
 
+    /// Its bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Refuses an open file that does not look like this any more.
     ///
     /// # Errors

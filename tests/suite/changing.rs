@@ -28,7 +28,7 @@ use crate::support::{Ended, Folder, TINY, edits, key};
 use crate::wrong::packed;
 
 /// Commands, each with the file that somebody writes to while it runs.
-const COMMANDS: [(&str, &str); 32] = [
+const COMMANDS: [(&str, &str); 34] = [
     ("g.iso", "g.iso --key key.pub -o out"),
     ("g.iso", "g.iso --key key.pub -o out -n"),
     ("g.iso", "g.iso --key key.pub -o -"),
@@ -37,6 +37,8 @@ const COMMANDS: [(&str, &str); 32] = [
     ("g.iso.xz", "g.iso.xz --key key.pub -o out"),
     ("g.iso.zst", "g.iso.zst --key key.pub -o out"),
     ("store.squashfs", "base.iso --key key.pub --store store.squashfs -o out"),
+    ("files/f", "base.iso --key key.pub --overlay files -o out"),
+    ("files/f", "base.iso --key key.pub --file files/f:/etc/f -o out"),
     ("g.tar", "g.tar --key key.pub -o out"),
     ("g.iso", "stamp g.iso users.toml -o out"),
     ("g.iso", "stamp g.iso users.toml --as patch -o out"),
@@ -78,6 +80,8 @@ fn folder() -> Folder {
     folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
     folder.write("g.tar", &kexec(&folder.read("stock/initrd")));
     folder.write("store.squashfs", include_bytes!("../golden/inputs/store.squashfs"));
+    fs::create_dir(folder.at("files")).unwrap();
+    folder.write("files/f", b"a file");
     folder.write("g.iso", &TINY);
     folder.write("g.iso.xz", &packed(&TINY, "xz"));
     folder.write("g.iso.zst", &packed(&TINY, "zst"));

@@ -8,7 +8,9 @@ use rustix::fs::llistxattr;
 use rustix::io::Errno;
 
 use super::arg_ref::ArgRef;
-use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of, shown};
+use super::overlay_tree::{
+    Content, Item, ListedFile, OverlayTree, What, below_root, owner_of, shown,
+};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::recipe::{Xattrs, setting};
@@ -67,7 +69,7 @@ fn item(asked: ArgRef<'_>, path: &Path, about: &Metadata, place: &str) -> Result
         (What::Link(target(asked, path)?), 0)
     } else if kind.is_file() {
         refuse_setuid(asked, &path.display().to_string(), about.mode())?;
-        (What::File(Content::Path(path.to_owned(), about.len())), 0o1777)
+        (What::File(Content::Path(Box::new(ListedFile::found(path, about)))), 0o1777)
     } else {
         let found = if kind.is_block_device() {
             "a block device"

@@ -3,17 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::mem;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::arg_ref::ArgRef;
 use super::places;
 use crate::checked;
 use crate::error::{Error, Result};
+use crate::file_state::FileState;
 use crate::formats::newc::{Kind, Member};
 use crate::recipe::called;
 use crate::recipe::edits::{NIXOS, folder};
@@ -28,8 +32,8 @@ const MOST_LINKS: u8 = 40;
 pub(super) enum Content {
     /// Here.
     Bytes(Arc<[u8]>),
-    /// In a file of so many bytes.
-    Path(PathBuf, u64),
+    /// In a file of its own.
+    Path(Box<ListedFile>),
     /// In an archive, from a byte on, so many.
     Part(Arc<File>, u64, u64),
 }
@@ -39,14 +43,15 @@ impl Content {
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => u64_len(bytes),
-            Self::Path(_, size) | Self::Part(_, _, size) => *size,
+            Self::Path(listed) => listed.state.size(),
+            Self::Part(_, _, size) => *size,
         }
     }
 
     /// The bytes, exactly as many as there were when the file was found.
     pub(super) fn open(&self) -> ContentReader {
         let content = self.clone();
-        ContentReader { left: self.size(), done: 0, content, file: None }
+        ContentReader { left: self.size(), done: 0, content, file: None, is_over: false }
     }
 
     /// The first bytes.
@@ -57,22 +62,99 @@ impl Content {
     }
 }
 
-/// Reads contents; a file that has become shorter is an error. A file is open while it is read only.
+/// A file as it was when it was found.
+#[derive(Clone, Debug)]
+pub(super) struct ListedFile {
+    path: PathBuf,
+    state: FileState,
+    /// How it is opened: what has its name by now may be a link, or a FIFO, which waits for its other end.
+    flags: OFlags,
+}
+
+impl ListedFile {
+    /// A file that the user names, also through a link.
+    pub(super) fn named(path: &Path, about: &Metadata) -> Self {
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        Self { path: path.to_owned(), state: FileState::new(about), flags }
+    }
+
+    /// A file that was found in a folder: none of its links are followed.
+    pub(super) fn found(path: &Path, about: &Metadata) -> Self {
+        let named = Self::named(path, about);
+        Self { flags: named.flags | OFlags::NOFOLLOW, ..named }
+    }
+
+    /// Opens that very file.
+    fn open(&self) -> io::Result<File> {
+        let flags = self.flags.bits().cast_signed();
+        let file = File::options().read(true).custom_flags(flags).open(&self.path);
+        let file = file.map_err(|fault| match Errno::from_io_error(&fault) {
+            // A link, a socket.
+            Some(Errno::LOOP | Errno::NXIO) => {
+                Error::Changed { what: self.path.display().to_string() }.into()
+            }
+            _ => fault,
+        })?;
+        self.state.check(&file, &self.path)?;
+        Ok(file)
+    }
+
+    /// Why a file ends before the size that it had.
+    fn ended_early(&self, file: &File) -> io::Error {
+        self.state.check(file, &self.path).map_or_else(io::Error::from, |()| untold())
+    }
+
+    /// Refuses a file that changed while it was read, or of which the system told another size than it has.
+    fn check_end(&self, mut file: &File) -> io::Result<()> {
+        self.state.check(file, &self.path)?;
+        match file.read(&mut [0])? {
+            0 => Ok(()),
+            _ => Err(untold()),
+        }
+    }
+}
+
+/// The error for a file as those of /proc and /sys, which look empty or have fewer bytes than they claim.
+fn untold() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, UNTOLD)
+}
+
+/// What is wrong with such a file.
+pub(super) const UNTOLD: &str = "the system does not tell how many bytes it has";
+
+/// Reads contents; a file that is not what it was is an error. A file is open while it is read only.
 #[derive(Debug)]
 pub(super) struct ContentReader {
     content: Content,
     file: Option<File>,
     done: u64,
     left: u64,
+    is_over: bool,
+}
+
+impl ContentReader {
+    /// Looks once at a file that was read to its end.
+    fn end(&mut self) -> io::Result<()> {
+        let file = self.file.take();
+        match &self.content {
+            Content::Path(listed) if !self.is_over => {
+                self.is_over = true;
+                listed.check_end(&file.map_or_else(|| listed.open(), Ok)?)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Read for ContentReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         stop::check()?;
         let length = buf.len().min(usize_of(self.left));
-        if length == 0 {
-            self.file = None;
+        if buf.is_empty() {
             return Ok(0);
+        }
+        if length == 0 {
+            return self.end().map(|()| 0);
         }
         let buf = checked::part_mut(buf, ..length, "room to read")?;
         let read = match &self.content {
@@ -82,16 +164,17 @@ impl Read for ContentReader {
             Content::Part(file, at, _) => {
                 file.read_at(buf, checked::sum(*at, self.done, "a place in a file")?)?
             }
-            Content::Path(path, _) => {
-                let file = match self.file.take() {
-                    Some(file) => file,
-                    None => File::open(path)?,
-                };
-                self.file.insert(file).read(buf)?
+            Content::Path(listed) => {
+                let file = self.file.take().map_or_else(|| listed.open(), Ok)?;
+                let file = self.file.insert(file);
+                match file.read(buf)? {
+                    0 => return Err(listed.ended_early(file)),
+                    read => read,
+                }
             }
         };
         if read == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive became shorter"));
         }
         self.done = checked::sum(self.done, u64_of(read), "what was read")?;
         self.left = checked::difference(self.left, u64_of(read), "what is left to read")?;
@@ -174,7 +257,14 @@ impl OverlayTree {
     /// Counts an item, which `place` brings.
     fn hold(&mut self, path: &str, item: &Item, place: impl FnOnce() -> String) -> Result<()> {
         let target = if let What::Link(to) = &item.what { to.len() } else { 0 };
+        let listed = match &item.what {
+            What::File(Content::Path(listed)) => {
+                size_of::<ListedFile>().saturating_add(listed.path.as_os_str().len())
+            }
+            _ => 0,
+        };
         let own = size_of::<(String, Item)>().saturating_add(path.len()).saturating_add(target);
+        let own = own.saturating_add(listed);
         self.held = self.held.saturating_add(own);
         if self.held <= LARGEST {
             return Ok(());

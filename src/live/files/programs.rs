@@ -4,16 +4,22 @@
 //! (`/etc/pam/environment`) and by `/etc/set-environment`, which login shells and those of sshd read
 //! (nixpkgs `users-groups.nix`, `config/system-environment.nix`, `bash` with `SSH_SOURCE_BASHRC`).
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::arg_ref::ArgRef;
 use super::findings::{Findings, FoundProgram};
-use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of};
+use super::overlay_tree::{
+    self, Content, Item, ListedFile, OverlayTree, What, below_root, owner_of,
+};
 use crate::error::{Error, Result};
 use crate::formats::elf::{HEAD, Program};
 use crate::image::name_of_kind;
 use crate::recipe::edits::{NIXOS, Root};
 use crate::recipe::{Recipe, setting};
+
+/// Bytes that are read to see the end of a file of sysfs: it claims to have a page, whatever it holds.
+const PAGE_AND_ONE: u64 = 0x1_0001;
 
 /// Where programs on the PATH are.
 const BIN: &str = "opt/remaster/bin";
@@ -123,8 +129,15 @@ fn content(asked: ArgRef<'_>, path: &Path) -> Result<(Content, u32)> {
         let what = format!("{} is {is}, not a file", path.display());
         return Err(asked.fault(what, format!("give a file, or a folder to {}", setting!(overlay))));
     }
-    std::fs::File::open(path).map_err(Error::io(format!("read {}", path.display())))?;
-    Ok((Content::Path(path.to_owned(), about.len()), about.mode() & 0o777))
+    let content = Content::Path(Box::new(ListedFile::named(path, &about)));
+    content.head(PAGE_AND_ONE).map_err(|fault| match fault.kind() {
+        ErrorKind::InvalidInput => asked.fault(
+            format!("{}: {}", path.display(), overlay_tree::UNTOLD),
+            "copy it to a file, and give that",
+        ),
+        _ => Error::io(format!("read {}", path.display()))(fault),
+    })?;
+    Ok((content, about.mode() & 0o777))
 }
 
 fn head(content: &Content, path: &Path) -> Result<Vec<u8>> {

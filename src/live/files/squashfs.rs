@@ -39,9 +39,17 @@ pub(super) fn pack(overlay: &OverlayTree) -> Result<ImageFile> {
     // The crate keeps what was wrong in errors of its own.
     written.map_err(|fault| match stop::check() {
         Err(stopped) => stopped,
-        Ok(()) => Error::io("make a squashfs of the overlay")(std::io::Error::other(fault)),
+        Ok(()) => Error::io("make a squashfs of the overlay")(as_io(fault)),
     })?;
     ImageFile::opened(file, "the squashfs of the overlay")
+}
+
+/// The error of the system, where it is one.
+fn as_io(fault: backhand::BackhandError) -> io::Error {
+    match fault {
+        backhand::BackhandError::StdIo(fault) => fault,
+        other => io::Error::other(other),
+    }
 }
 
 /// A file that is written until the user wants to stop.

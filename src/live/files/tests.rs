@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Cursor;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use backhand::{FilesystemReader, FilesystemWriter, NodeHeader};
 use rustix::fs::{FileType, Mode, XattrFlags};
@@ -426,6 +426,56 @@ fn overlays_that_would_be_lost_or_break_something_are_refused_by_name() {
     }
 }
 
+/// What somebody does with a file between a look at its folder and the reading.
+const SWAPS: [(&str, fn(&Bench, &Path)); 6] = [
+    ("a link to another file", |bench, path| {
+        symlink(bench.write("secret", 0o600, "SECRET1234"), bench.at("new")).unwrap();
+        fs::rename(bench.at("new"), path).unwrap();
+    }),
+    ("a link to the same file", |bench, path| {
+        fs::rename(path, bench.at("moved")).unwrap();
+        symlink(bench.at("moved"), path).unwrap();
+    }),
+    ("a FIFO", |_, path| {
+        fs::remove_file(path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, Mode::RUSR, 0).unwrap();
+    }),
+    ("another file", |bench, path| {
+        fs::rename(bench.write("b", 0o644, "other12345"), path).unwrap()
+    }),
+    ("a longer one", |_, path| fs::write(path, "harmless1011").unwrap()),
+    ("a shorter one", |_, path| fs::write(path, "harm").unwrap()),
+];
+
+#[test]
+fn a_file_that_is_another_one_when_it_is_read_is_refused() {
+    for (what, swap) in SWAPS {
+        for by_name in [false, true] {
+            let bench = Bench::new();
+            let path = bench.write("top/zz", 0o644, "harmless10");
+            let mut recipe = Recipe::default();
+            if by_name {
+                recipe.file = vec![format!("{}:/srv/zz", path.display())];
+            } else {
+                recipe.overlay = vec![bench.at("top")];
+            }
+            let (mut overlay, mut findings) = (OverlayTree::default(), Findings::default());
+            overlays(&recipe, &mut overlay).unwrap();
+            programs::gather(&recipe, &mut overlay, &mut findings).unwrap();
+            overlay.finish().unwrap();
+            swap(&bench, &path);
+            // A link that the user names is followed: it is the same file.
+            if by_name && what == "a link to the same file" {
+                overlay.members().unwrap();
+                continue;
+            }
+            for fault in [overlay.members().unwrap_err(), packed(&overlay).unwrap_err()] {
+                assert!(matches!(fault, Error::Changed { .. }), "{what} {by_name}: {fault:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_no_overlay_can_hold_is_refused_by_name() {
     let bench = Bench::new();
@@ -549,6 +599,10 @@ fn bad_files_scripts_and_programs_are_refused_by_name() {
         (file(format!("{}:/etc/hostname", at("a"))), "/etc/hostname: NixOS puts its own"),
         (file(format!("{}:/srv/a:600", at("key"))), "--file: /srv/a is a private key"),
         (file(format!("{}:/srv/a", bench.0.path().display())), "is a folder, not a file"),
+        (
+            file("/proc/self/status:/srv/a".into()),
+            "/proc/self/status: the system does not tell how many bytes it has (copy it to a file",
+        ),
         (script("s1", "echo\n"), "s1 does not start with `#!`"),
         (script("s2", "#!/bin/sh\r\necho\r\n"), "s2 has lines that end in CR LF"),
         (script("s3", "#!/bin/bash\n"), "s3 wants /bin/bash, which NixOS does not have"),
