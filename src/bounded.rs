@@ -3,8 +3,12 @@
 //! The size that the system reports for a file is not a bound: devices and pipes have none, and others can write to a file
 //! while it is read.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use crate::error::{Error, Result};
 use crate::units::format_bytes;
@@ -34,6 +38,27 @@ pub fn open(path: &Path, doing: &str) -> Result<WaitingFile> {
     })
 }
 
+/// The same of a file that stands beside another, or in a cache, and that nobody named: a FIFO there would wait for its
+/// other end (fifo(7)).
+///
+/// # Errors
+/// Those of [`read`], and [`Error::Usage`] for a FIFO.
+pub fn read_beside(path: &Path, most: u64, doing: &str) -> Result<Vec<u8>> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(Error::io(doing))?;
+    if file.metadata().is_ok_and(|about| about.file_type().is_fifo()) {
+        return Err(fifo(path));
+    }
+    read_from(file, most, doing)
+}
+
+/// The error for a FIFO where a file belongs.
+pub(crate) fn fifo(path: &Path) -> Error {
+    let what = format!("{} is a FIFO, not a file", path.display());
+    Error::Usage { what, hint: "remove it".into() }
+}
+
 /// The same of what comes once.
 ///
 /// # Errors
@@ -48,6 +73,14 @@ pub fn read_from(reader: impl Read, most: u64, doing: &str) -> Result<Vec<u8>> {
     }
     let what = format!("cannot {doing}: it has more than {}", format_bytes(most));
     Err(Error::Usage { what, hint: HINT.into() })
+}
+
+/// The same text of a file that nobody named.
+///
+/// # Errors
+/// Those of [`read_text`] and [`read_beside`].
+pub fn read_text_beside(path: &Path, most: u64, doing: &str) -> Result<String> {
+    text(read_beside(path, most, doing)?).map_err(|is| is.error(doing))
 }
 
 /// The same of a text that people write.

@@ -287,7 +287,13 @@ impl Cache {
         place::check_outside_devices(&self.folder)?;
         fs::create_dir_all(&self.folder).map_err(Error::io(format!("make the folder {shown}")))?;
         let path = self.folder.join(format!("{name}.lock"));
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        // A FIFO would wait for its other end (fifo(7)).
+        let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&path);
+        if fs::metadata(&path).is_ok_and(|found| found.file_type().is_fifo()) {
+            return Err(bounded::fifo(&path));
+        }
         let file = file.map_err(Error::io(format!("lock {}", path.display())))?;
         lock::take(&file, &path, || Error::Usage {
             what: format!("another remaster is fetching {name}"),

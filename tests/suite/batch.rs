@@ -444,6 +444,14 @@ fn what_has_changed_since_does_not_stay() {
         assert_eq!(lines.iter().filter(|line| line["kept"] == true).count(), 3);
         assert_eq!(run(&["--resume"]).status, 0);
     }
+    // What cannot be told is not said to be somebody else's.
+    folder.write("out/.bob.iso.remaster-journal", b"");
+    for how in ["--resume", "--skip-existing"] {
+        let ended = run(&[how]);
+        assert_eq!(ended.status, 11, "{how}: {}", ended.err);
+        assert!(ended.err.contains("an edit of out/bob.iso was interrupted"), "{}", ended.err);
+    }
+    fs::remove_file(folder.at("out/.bob.iso.remaster-journal")).unwrap();
     fs::rename(folder.at("out/bob.iso"), folder.at("elsewhere.iso")).unwrap();
     std::os::unix::fs::symlink("../elsewhere.iso", folder.at("out/bob.iso")).unwrap();
     let ended = run(&["--resume"]);

@@ -259,6 +259,27 @@ fn what_is_not_an_installer_ends_with_4() {
     assert_eq!(folder.names(), before);
 }
 
+#[test]
+fn a_fifo_beside_what_is_read_is_named_and_not_waited_for() {
+    let folder = folder();
+    let records = ["--manifest", "m", "-o", "custom.iso"];
+    folder.run(&[&["base.iso", "--key", "key.pub"][..], &records].concat()).done();
+    folder.write("signers", format!("me {}", key(1)).as_bytes());
+    fs::create_dir(folder.at("cache")).unwrap();
+    let lock = "cache/nixos-25.11-minimal.lock";
+    for (fifo, line) in [
+        ("m.sig", "verify custom.iso --manifest m --allowed-signers signers"),
+        (lock, "base remove nixos-25.11-minimal --cache cache"),
+        (lock, "base fetch nixos-25.11-minimal --cache cache"),
+    ] {
+        if !folder.at(fifo).exists() {
+            make_fifo(&folder, fifo);
+        }
+        let ended = folder.run(&line.split(' ').collect::<Vec<_>>());
+        ended.refused(2, &format!("{fifo} is a FIFO, not a file"));
+    }
+}
+
 /// A sound volume whose marker of an installer has another name in all hierarchies.
 fn without_marker() -> Vec<u8> {
     let renamed = |name: &str| -> (Vec<u8>, Vec<u8>) {

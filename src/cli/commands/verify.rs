@@ -167,7 +167,7 @@ fn check_digest(medium: &Readable, demanded: Digest, inside: Option<&Found>) -> 
 fn beside(path: &Path, inside: Option<Found>, medium: &Readable) -> Result<Found> {
     let text = read(path)?.into_bytes();
     let name = signature_of(path);
-    let signature = if name.exists() { Some(read(&name)?.into_bytes()) } else { None };
+    let signature = if name.exists() { Some(read_beside(&name)?) } else { None };
     let manifest = manifest::parse(&text, 0).map_err(|fault| not_a_manifest(path, fault))?;
     let (inside_text, own) =
         inside.map_or((None, Vec::new()), |found| (Some(found.text), found.own));
@@ -199,6 +199,11 @@ fn not_a_manifest(path: &Path, fault: Error) -> Error {
 
 fn read(path: &Path) -> Result<String> {
     bounded::read_text(path, manifest::LARGEST, &format!("read {}", path.display()))
+}
+
+fn read_beside(path: &Path) -> Result<Vec<u8>> {
+    let doing = format!("read {}", path.display());
+    bounded::read_text_beside(path, manifest::LARGEST, &doing).map(String::into_bytes)
 }
 
 /// The principals whose key signed.

@@ -2,7 +2,8 @@
 //! when asked, as a file can be changed and look the same.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -54,7 +55,7 @@ impl DigestCache {
     /// The digest of a file that looks as it did; none if there is any doubt.
     pub fn get(&self, image: &ImageFile) -> Option<Digest> {
         let of = DigestKey::new(image)?;
-        let text = bounded::read(&self.file(&of.path), LARGEST, "read a digest").ok()?;
+        let text = bounded::read_beside(&self.file(&of.path), LARGEST, "read a digest").ok()?;
         let record: Record = serde_json::from_slice(&text).ok()?;
         (record.of == of).then_some(())?;
         record.sha256.parse().ok()
@@ -72,9 +73,12 @@ impl DigestCache {
         let text = serde_json::to_vec(&record).map_err(io::Error::from);
         let written = text.and_then(|text| {
             fs::create_dir_all(&self.folder)?;
-            let draft = self.folder.join(format!(".{}", std::process::id()));
-            let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, file));
-            written.inspect_err(|_| drop(fs::remove_file(&draft)))
+            let mut builder = tempfile::Builder::new();
+            // As every other file: the usual 0600 would keep a shared cache from being shared.
+            builder.permissions(fs::Permissions::from_mode(0o644));
+            let mut draft = builder.tempfile_in(&self.folder)?;
+            draft.write_all(&text)?;
+            draft.persist(file).map(drop).map_err(|fault| fault.error)
         });
         written.map_err(Error::io(format!("keep a SHA-256 in {}", self.folder.display())))
     }
@@ -104,6 +108,29 @@ mod tests {
         assert_eq!(cache.get(&open()), None);
         cache.put(&image, digest).unwrap();
         assert_eq!(cache.get(&open()), None, "it changed while it was read");
+    }
+
+    #[test]
+    fn what_others_laid_into_the_folder_is_neither_written_through_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = DigestCache::within(folder.path().join("digests"));
+        let [path, victim] = ["a.iso", "victim"].map(|name| folder.path().join(name));
+        fs::write(&path, "one").unwrap();
+        fs::write(&victim, "mine").unwrap();
+        let image = ImageFile::open(&path).unwrap();
+        let record = cache.file(&DigestKey::new(&image).unwrap().path);
+        fs::create_dir(&cache.folder).unwrap();
+        let draft = cache.folder.join(format!(".{}", std::process::id()));
+        for place in [&draft, &record] {
+            std::os::unix::fs::symlink(&victim, place).unwrap();
+        }
+        cache.put(&image, Digest([7; 32])).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"mine");
+        assert_eq!(cache.get(&image), Some(Digest([7; 32])));
+        fs::remove_file(&record).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &record, fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        assert_eq!(cache.get(&image), None);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The image that stands under the name of one to be made: its recipe, and its random keys and salts.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::bounded;
-use crate::error::Result;
+use crate::error::{Advice, Error, Result};
 use crate::formats::newc::Member;
 use crate::formats::patch_file::{LARGEST, PatchFile};
 use crate::image::digest::Digest;
@@ -40,20 +41,31 @@ pub(super) struct ExistingImage {
 
 impl ExistingImage {
     /// The image of a file; none if it is not one that was stamped.
-    pub(super) fn open(path: &Path) -> Option<Self> {
-        Self::read(&ImageFile::open(path).ok()?).ok()?
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that is half edited: what it is cannot be told.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>> {
+        known(path, ImageFile::open(path).and_then(|image| Self::read(&image)))
     }
 
     /// The image that a patch file makes of the base, whose digest is given; none if it makes none.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
     pub(super) fn open_patch(
         path: &Path,
         base: &BaseImage<&ImageFile>,
         sha256: Digest,
-    ) -> Option<Self> {
-        let bytes = bounded::read(path, LARGEST, "read what was made before").ok()?;
-        let patch = PatchFile::parse(&bytes).ok()?;
-        let below = base.original().clone();
-        Self::read(patch::apply(&patch, below, sha256, "the base").ok()?.image()).ok()?
+    ) -> Result<Option<Self>> {
+        let doing = format!("read {}", path.display());
+        known(
+            path,
+            bounded::read_beside(path, LARGEST, &doing).and_then(|bytes| {
+                let Ok(patch) = PatchFile::parse(&bytes) else { return Ok(None) };
+                let below = base.original().clone();
+                Self::read(patch::apply(&patch, below, sha256, "the base")?.image())
+            }),
+        )
     }
 
     fn read<I: ReadAt>(image: &I) -> Result<Option<Self>> {
@@ -120,5 +132,19 @@ impl ExistingImage {
             ),
             Some(_) => "it is of the same recipe, but a password or other secret is another one, or its bytes have changed since".to_owned(),
         }
+    }
+}
+
+/// What was found, or nothing where something else stands: what the system does not let be read is neither.
+fn known(path: &Path, found: Result<Option<ExistingImage>>) -> Result<Option<ExistingImage>> {
+    let is_unknown = |fault: &Error| match fault {
+        Error::Io { source, .. } => source.kind() != ErrorKind::NotFound && !path.is_symlink(),
+        Error::Usage { hint, .. } => matches!(hint, Advice::FinishEdit),
+        Error::Denied { .. } | Error::Interrupted => true,
+        _ => false,
+    };
+    match found {
+        Err(fault) if is_unknown(&fault) => Err(fault),
+        found => Ok(found.unwrap_or_default()),
     }
 }

@@ -229,6 +229,6 @@ fn kept_as(path: &Path, made: &PlannedImage) -> Result<bool> {
 
 /// Whether a file has these bytes.
 fn holds(path: &Path, bytes: &[u8]) -> bool {
-    bounded::read(path, u64_len(bytes), "read what was made before")
+    bounded::read_beside(path, u64_len(bytes), "read what was made before")
         .is_ok_and(|found| found == bytes)
 }

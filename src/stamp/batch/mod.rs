@@ -457,7 +457,7 @@ impl Run<'_> {
         name: &str,
         expected: &ExpectedImage<'_>,
     ) -> Result<(Job<'_>, bool)> {
-        let before = if self.keeps() { self.existing_image(name) } else { None };
+        let before = if self.keeps() { self.existing_image(name)? } else { None };
         let is_same =
             |before: &&ExistingImage| before.matches(expected) && before.is_of_time(expected);
         if let Some(same) = before.as_ref().filter(is_same) {
@@ -479,14 +479,15 @@ impl Run<'_> {
     }
 
     /// What stands under a name, if it was stamped.
-    fn existing_image(&self, name: &str) -> Option<ExistingImage> {
+    fn existing_image(&self, name: &str) -> Result<Option<ExistingImage>> {
         let (path, base) = (self.batch.folder.join(name), self.batch.base);
         match self.batch.form {
             Form::Image => ExistingImage::open(&path),
             Form::Patch => ExistingImage::open_patch(&path, base, self.batch.sha256),
             Form::Oci => {
-                let layout = self.layout.as_ref()?;
-                ExistingImage::open_patch(&layout.parts(name).ok()?.patch, base, self.batch.sha256)
+                let parts = self.layout.as_ref().and_then(|layout| layout.parts(name).ok());
+                let Some(parts) = parts else { return Ok(None) };
+                ExistingImage::open_patch(&parts.patch, base, self.batch.sha256)
             }
         }
     }
