@@ -56,9 +56,9 @@ fn whole(
             return Err(format!("not complete after {} s", LONGEST.as_secs()));
         }
     }
-    match body.into_inner().bytes().next().transpose().map_err(broken)? {
-        Some(_) => Err(format!("more than {most} bytes")),
-        None => Ok(text),
+    match body.into_inner().read(&mut part).map_err(broken)? {
+        0 => Ok(text),
+        _ => Err(format!("more than {most} bytes")),
     }
 }
 

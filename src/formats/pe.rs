@@ -160,6 +160,7 @@ mod tests {
     }
 
     /// The program with its certificate so many times.
+    #[expect(clippy::arithmetic_side_effects, reason = "of a program that is known")]
     fn signed(times: usize) -> Vec<u8> {
         let number = |at: usize| u32::from_le_bytes(*SIGNED[at..].first_chunk().unwrap());
         // "Optional Header Data Directories": the fifth one of PE32+ gives the place of the certificates and their bytes.

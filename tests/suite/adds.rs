@@ -851,7 +851,9 @@ fn of_one_title() -> Vec<u8> {
     let places = image.windows(old.len()).enumerate().filter(|(_, part)| part == old);
     let places: Vec<usize> = places.map(|(at, _)| at).collect();
     assert!(!places.is_empty());
-    places.iter().for_each(|at| image[*at..*at + old.len()].copy_from_slice(new));
+    for at in places {
+        image[at..at + old.len()].copy_from_slice(new);
+    }
     image
 }
 

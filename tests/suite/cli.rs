@@ -269,7 +269,6 @@ fn a_fifo_beside_what_is_read_is_named_and_not_waited_for() {
     let lock = "cache/nixos-25.11-minimal.lock";
     for (fifo, line) in [
         ("m.sig", "verify custom.iso --manifest m --allowed-signers signers"),
-        (lock, "base remove nixos-25.11-minimal --cache cache"),
         (lock, "base fetch nixos-25.11-minimal --cache cache"),
     ] {
         if !folder.at(fifo).exists() {

@@ -463,7 +463,7 @@ fn what_is_made_of_a_file_is_closed_to_others_as_that_is_by_every_way_out() {
             let mode = if is_index { blobs_mode(&folder, out) } else { mode };
             assert_eq!(mode, if is_closed { shut } else { open }, "{words:?}: {mode:04o}");
             let is_quiet = words[0] == "reset";
-            let said = [ended.err.as_str(), &ended.text()].concat();
+            let said = [ended.err.as_str(), ended.text()].concat();
             let told = said.contains("others may not read the");
             assert_eq!(told, is_closed && !is_quiet, "{words:?}: {said}");
             assert!(!said.contains("secret"), "{words:?}: {said}");

@@ -266,13 +266,16 @@ fn the_page_of_json_documents_is_what_the_sources_say() {
     let mut page = "# JSON documents\n\nWhat the program prints for other programs, field by field: `a[].b` is the field `b` of each of the list `a`. `flash`, `format`,\n`reset` and `verify` print [events](../events.md). Provenance and SBOM have the forms of in-toto, SLSA and CycloneDX\n([manifests](manifests.md)). A version (`schema`, `manifest`, `descriptor`, `v`) is raised when a field goes or changes its\nmeaning; a new field may come at any time. A test writes this page from the sources: `REMASTER_UPDATE=1 cargo test schemas`.\n".to_owned();
     for document in DOCUMENTS {
         let rows = table(&fields(document));
-        page += &format!("\n## {}\n\n{}.\n\n{rows}", document.title, document.made_by);
+        page.extend(["\n## ", document.title, "\n\n", document.made_by, ".\n\n", &rows]);
     }
     is_current("docs/reference/schemas.md", &page);
 }
 
-/// The events by name: what is said of each, and its fields.
-fn events() -> BTreeMap<String, (usize, String, Vec<(String, String)>)> {
+/// The place of an event in the source, what is said of it, and its fields.
+type Event = (usize, String, Vec<(String, String)>);
+
+/// The events by name.
+fn events() -> BTreeMap<String, Event> {
     let text = source("src/cli/events.rs");
     let names = text.lines().filter_map(|line| line.strip_prefix("pub(crate) const "));
     let names = names.filter_map(|line| line.split_once(": &str = \""));
@@ -298,7 +301,7 @@ fn the_page_of_events_is_what_the_source_says() {
     let mut all: Vec<_> = events().into_iter().collect();
     all.sort_by_key(|(_, (place, ..))| *place);
     for (name, (_, said, rows)) in all {
-        page += &format!("\n## `{name}`\n\n{said}\n\n{}", table(&rows));
+        page.extend(["\n## `", &name, "`\n\n", &said, "\n\n", &table(&rows)]);
     }
     page += "\nWhat `exit` says is in [exit statuses](reference/exit-statuses.md).\n";
     is_current("docs/events.md", &page);
@@ -319,10 +322,10 @@ fn the_page_of_exit_statuses_is_what_help_says() {
             None => rows.last_mut().unwrap().1.extend([" ", line.trim()]),
         }
     }
-    let rows: String =
-        rows.iter().map(|(status, said)| format!("| {status} | {} |\n", said.trim())).collect();
+    let row = |(status, said): &(String, String)| format!("| {status} | {} |", said.trim());
+    let rows = rows.iter().map(row).collect::<Vec<_>>().join("\n");
     let page = format!(
-        "# Exit statuses\n\nWhat `remaster --help` says. A test writes this page: `REMASTER_UPDATE=1 cargo test schemas`.\n\n| status | meaning |\n|---|---|\n{rows}\nOf a batch that failed in part, `--json` and `--failures` say which users.\n\nThe first signal ends what is under way. Another one, or the same one again after a second, ends the program at once, and removes what\nis not finished. A signal that is ignored from the start, as by `nohup`, stays ignored.\n\n`ssh` ends with the status of ssh itself: that of the command, or 255 where it could not log in.\n"
+        "# Exit statuses\n\nWhat `remaster --help` says. A test writes this page: `REMASTER_UPDATE=1 cargo test schemas`.\n\n| status | meaning |\n|---|---|\n{rows}\n\nOf a batch that failed in part, `--json` and `--failures` say which users.\n\nThe first signal ends what is under way. Another one, or the same one again after a second, ends the program at once, and removes what\nis not finished. A signal that is ignored from the start, as by `nohup`, stays ignored.\n\n`ssh` ends with the status of ssh itself: that of the command, or 255 where it could not log in.\n"
     );
     is_current("docs/reference/exit-statuses.md", &page);
 }
@@ -344,7 +347,9 @@ fn paths(value: &Value, below: &str, found: &mut BTreeSet<String>) {
             if !below.is_empty() {
                 found.insert(path.clone());
             }
-            items.iter().for_each(|item| paths(item, &path, found));
+            for item in items {
+                paths(item, &path, found);
+            }
         }
         _ => {}
     }

@@ -103,9 +103,13 @@ const HIDDEN: &str = "remaster-hides-this";
 fn with_marks(command: Command) -> Command {
     let command = command.mut_subcommands(with_marks);
     let command = command.mut_args(|arg| if arg.is_hide_set() { arg.help(HIDDEN) } else { arg });
-    command.mut_args(|arg| match arg.is_require_equals_set() {
-        true => arg.require_equals(false).num_args(0).action(ArgAction::SetTrue),
-        false => arg,
+    command.mut_args(|arg| {
+        let is_switch = arg.is_require_equals_set();
+        if is_switch {
+            arg.require_equals(false).num_args(0).action(ArgAction::SetTrue)
+        } else {
+            arg
+        }
     })
 }
 
@@ -283,9 +287,8 @@ fn fish(text: &str, takers: &[CompletedCommand], names: &str, commands: &str) ->
     let first = "-n \"__fish_remaster_needs_command\" -";
     let no_command = format!("-n \"not __fish_seen_subcommand_from {commands}\" -");
     let is_flag = |line: &str| line.contains(" -s ") || line.contains(" -l ");
-    let line = |line: &str| match is_flag(line) {
-        true => line.replace(first, &no_command),
-        false => line.to_owned(),
+    let line = |line: &str| {
+        if is_flag(line) { line.replace(first, &no_command) } else { line.to_owned() }
     };
     let mut text: String = text.split_inclusive('\n').map(line).collect();
     text.push_str(

@@ -121,6 +121,7 @@ mod tests {
     }
 
     /// A stream whose index has so many words, its own sum among them; most of them are not looked into.
+    #[expect(clippy::arithmetic_side_effects, reason = "of numbers that are known")]
     fn stream(words: u64) -> Vec<u8> {
         let mut bytes = vec![0; usize_of(HEADER + words * 4 - 4)];
         let sum = SUM.checksum(&bytes[usize_of(HEADER)..]);

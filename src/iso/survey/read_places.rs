@@ -77,7 +77,7 @@ impl ReadPlaces {
     /// Whether loaders look for menus and programs at this path.
     pub(super) fn has(&self, path: &str) -> bool {
         let path = path.to_ascii_lowercase();
-        let is_program = path.ends_with(".efi");
+        let is_program = path.rsplit_once('.').is_some_and(|(_, extension)| extension == "efi");
         let name = path.strip_prefix('/').filter(|name| !name.contains('/'));
         name.is_some_and(|name| is_program || IN_ROOT.contains(&name))
             || above(&path).any(|part| FOLDERS.contains(&part) || self.linked.contains(part))

@@ -87,7 +87,7 @@ fn unpacked(asked: ArgRef<'_>, path: &Path) -> Result<File> {
 fn copy_up_to(most: u64, from: impl Read, to: &mut impl Write) -> io::Result<bool> {
     let mut from = UntilStopped(from).take(most);
     io::copy(&mut from, to)?;
-    Ok(from.into_inner().bytes().next().transpose()?.is_none())
+    Ok(io::copy(&mut from.into_inner().take(1), &mut io::sink())? == 0)
 }
 
 /// The kernel's decoders end with the first stream; archives may have several.

@@ -427,7 +427,9 @@ fn overlays_that_would_be_lost_or_break_something_are_refused_by_name() {
 }
 
 /// What somebody does with a file between a look at its folder and the reading.
-const SWAPS: [(&str, fn(&Bench, &Path)); 6] = [
+type Swap = (&'static str, fn(&Bench, &Path));
+
+const SWAPS: [Swap; 6] = [
     ("a link to another file", |bench, path| {
         symlink(bench.write("secret", 0o600, "SECRET1234"), bench.at("new")).unwrap();
         fs::rename(bench.at("new"), path).unwrap();
@@ -441,7 +443,7 @@ const SWAPS: [(&str, fn(&Bench, &Path)); 6] = [
         rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, Mode::RUSR, 0).unwrap();
     }),
     ("another file", |bench, path| {
-        fs::rename(bench.write("b", 0o644, "other12345"), path).unwrap()
+        fs::rename(bench.write("b", 0o644, "other12345"), path).unwrap();
     }),
     ("a longer one", |_, path| fs::write(path, "harmless1011").unwrap()),
     ("a shorter one", |_, path| fs::write(path, "harm").unwrap()),

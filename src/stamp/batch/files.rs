@@ -147,7 +147,7 @@ impl Run<'_> {
             return Ok(self.batch.overwrite_policy());
         }
         let is_there = fs::symlink_metadata(path).is_ok();
-        let read = || bounded::read(path, manifest::LARGEST, "read what was written before");
+        let read = || bounded::read_beside(path, manifest::LARGEST, "read what was written before");
         if !is_there || (!path.is_symlink() && read().is_ok_and(|there| is_ours(&there))) {
             return Ok(OverwritePolicy::Replace);
         }
