@@ -66,7 +66,7 @@ pub(super) fn probe(medium: &dyn Medium, nonce: u64, progress: &dyn Progress) ->
 }
 
 impl Marked {
-    /// Puts back what was there outside of a part of the medium: that is not written anew.
+    /// Puts back what was there outside of a part of the medium: that is not written again.
     ///
     /// # Errors
     /// The medium's.

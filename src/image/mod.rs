@@ -297,7 +297,7 @@ pub(crate) fn not_an_image(path: &Path, kind: std::fs::FileType) -> Error {
     }
 }
 
-/// What something with a path is, if it is no file.
+/// What something with a path is, if it is not a file.
 pub fn name_of_kind(kind: std::fs::FileType) -> &'static str {
     if kind.is_dir() {
         "a folder"

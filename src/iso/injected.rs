@@ -150,7 +150,7 @@ pub(crate) fn check_payload(payload: &[u8], members: usize) -> Result<()> {
         return Ok(());
     };
     let hint = format!(
-        "give fewer files, or make the image anew from its base with one {} of all: what is large there goes into a squashfs",
+        "give fewer files, or make the image again from its base with one {} of all: what is large there goes into a squashfs",
         setting!(overlay)
     );
     Err(Error::Recipe { what, hint: hint.into() })

@@ -7,7 +7,7 @@ use crate::image::digest::Digest;
 use crate::image::patched::{Patch, PatchedImage, Piece, Source};
 use crate::image::{ReadAt, past_64_bits};
 use crate::output::Outgoing;
-use crate::stamp::base_image::Original;
+use crate::stamp::base_image::{BaseImage, Original};
 use crate::stamp::privacy;
 use crate::units::{ByteRange, u64_of};
 
@@ -105,15 +105,23 @@ pub fn base_in<B: ReadAt + Clone>(
     let size = image.size();
     let fits = |image: &PatchedImage<B>| image.size() == patch.base_size;
     let whole = PatchedImage::whole(image.clone());
-    let below = match Original::below(image) {
+    let below = match Original::below(image.clone()) {
         // What has the size of the base may be the base, whatever it looks like.
         Err(_) if fits(&whole) => None,
         below => below?.map(Original::into_image),
     };
     let found = below.filter(fits).or_else(|| Some(whole).filter(fits));
-    found.ok_or_else(|| {
-        Error::wrong_base(name.to_owned(), format!("{size} bytes"), described(patch))
-    })
+    if let Some(base) = found.or_else(|| without_rest(image, patch.base_size)) {
+        return Ok(base);
+    }
+    Err(Error::wrong_base(name.to_owned(), format!("{size} bytes"), described(patch)))
+}
+
+/// An image of this size, without what stands behind it in its file.
+fn without_rest<B: ReadAt + Clone>(image: B, size: u64) -> Option<PatchedImage<B>> {
+    let base = BaseImage::open(image.clone()).ok()?;
+    let ends_there = base.injected().is_none() && base.size() == size;
+    ends_there.then(|| PatchedImage::whole(image).with(Vec::new(), size))?.ok()
 }
 
 fn described(patch: &PatchFile) -> String {

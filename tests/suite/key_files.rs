@@ -198,7 +198,8 @@ fn all_forms_of_inspect_tell_the_same_settings() {
     let told = settings.iter().map(|one| {
         let [name, value] = ["name", "value"].map(|part| one[part].as_str().unwrap());
         assert!(all.contains(&format!("  {name}: {value}")), "{name}: {all}");
-        format!("{name} {value}").trim_end().to_owned()
+        let security = one["security"].as_str().map(|security| format!(" ({security})"));
+        format!("{name} {value}{}", security.unwrap_or_default()).trim_end().to_owned()
     });
     assert_eq!(told.collect::<Vec<_>>(), set);
     for expected in [

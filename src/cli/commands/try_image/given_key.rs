@@ -38,7 +38,7 @@ pub(super) fn check(args: &Args, report: &Report) -> Result<()> {
     })
 }
 
-/// Refuses what is no file: ssh reads a key anew each time it tries.
+/// Refuses what is not a file: ssh reads a key again each time it tries.
 fn check_file(path: &Path) -> Result<()> {
     // ssh itself says what it has against one that is not there.
     let Some(about) = path.metadata().ok().filter(|about| !about.is_file()) else { return Ok(()) };
