@@ -321,7 +321,7 @@ fn wrong_of(folder: &Folder, before: &str, added: &str) -> Option<String> {
         return Some(ended.err);
     }
     let Some(both) = at_once(before, added) else {
-        let shown = folder.run(&["diff", "base.iso", "image"]).text().to_owned();
+        let shown = folder.run(&["diff", "--all", "base.iso", "image"]).text().to_owned();
         let unit = |line: &str| line.split_whitespace().nth(1).unwrap().to_owned();
         let is_started = |line: &str| shown.contains(&format!("wants/{}", unit(line)));
         let mut lines = [before, added].into_iter();

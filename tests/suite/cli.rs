@@ -237,7 +237,7 @@ fn wrong_usage_ends_with_2() {
 fn a_refusal_of_the_operating_system_ends_with_1() {
     let folder = folder();
     let into = |output: &str| folder.run(&["base.iso", "--key", "key.pub", "-o", output]);
-    into("key.pub/custom.iso").refused(1, "key.pub");
+    into("/proc/custom.iso").refused(1, "/proc");
     folder.run(&["none.iso", "--key", "key.pub", "-o", "custom.iso"]).refused(1, "none.iso");
     folder.run(&["inspect", "none.iso"]).refused(1, "none.iso");
     assert_eq!(folder.names(), ["base.iso", "key.pub"]);

@@ -86,7 +86,7 @@ pub(crate) fn bytes<B: ReadAt>(image: &PatchedImage<B>) -> Vec<u8> {
     bytes
 }
 
-/// An image in which all files whose paths end so are these bytes, which stand behind it.
+/// An image in which all files whose paths end so are these bytes, which stand at the end of its volume.
 pub(crate) fn with_files(image: &[u8], end: &str, bytes: &[u8]) -> Vec<u8> {
     let block = 2048;
     let place = |block: usize, size: usize| {
@@ -110,6 +110,15 @@ pub(crate) fn with_files(image: &[u8], end: &str, bytes: &[u8]) -> Vec<u8> {
     }
     all.extend_from_slice(bytes);
     all.resize(all.len().next_multiple_of(block), 0);
+    let blocks = u32::try_from(all.len() / block).unwrap();
+    // "Volume Space Size" of all descriptors (ECMA-119, 8.4.8).
+    let of_volume = |descriptor: &&mut [u8]| descriptor[0] != 255;
+    for descriptor in all[16 * block..].chunks_mut(block).take_while(of_volume) {
+        if [1, 2].contains(&descriptor[0]) {
+            descriptor[80..84].copy_from_slice(&blocks.to_le_bytes());
+            descriptor[84..88].copy_from_slice(&blocks.to_be_bytes());
+        }
+    }
     all
 }
 

@@ -8,6 +8,7 @@ use remaster::keys;
 use remaster::live::{Customization, HostKeys, named_files};
 use remaster::output::file::publish;
 use remaster::output::in_place::{InPlaceEdit, RecoveredEdit};
+use remaster::recipe::edits::InjectMethod;
 use remaster::recipe::{OF_RECORDS, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
@@ -131,13 +132,14 @@ impl Stays {
         }
     }
 
-    /// Refuses to take out anything else.
-    fn check(&self, gone: &[Fact]) -> Result<()> {
+    /// Refuses to take out anything else. On a command line, keys give way to others: which ones fit is said.
+    fn check(&self, gone: &[Fact], way: InjectMethod) -> Result<()> {
         let may_go = |fact: &&Fact| {
             let is_once = injected_facts::has_host_key(std::slice::from_ref(fact))
                 || injected_facts::is_switch(fact);
             let is_asked = |name: &str| self.asked.iter().any(|asked| asked == name);
             fact.is_of_records()
+                || (fact.is_given_again() && way == InjectMethod::Credential)
                 || (injected_facts::is_switch(fact) && is_asked("inject"))
                 || (injected_facts::is_ssh_login(fact)
                     && (is_asked("key") || is_asked("ssh-passwords")))
@@ -173,7 +175,7 @@ impl Args {
         let inside = self.inside.over_epoch(stays.epoch);
         let stamping = StampJob::plan_on(base, asked, &inside, no_key, &progress)
             .map_err(|fault| self.of_last_key(fault))?;
-        stays.check(stamping.gone())?;
+        stays.check(stamping.gone(), stamping.planned().edits().way)?;
         edited.check_place()?;
         let stamping = stamping.in_place(stays.everything);
         let known = known.map(|known| known.of_given(stamping.planned().given()));
