@@ -429,7 +429,7 @@ def commands(c, flags):
     code, out, err = c.call("inspect", base)
     c.check("inspect tells a stock image", code == 0 and "nothing was put in" in out.decode(), err)
     code, out, err = c.call("diff", "--all", base, plain)
-    c.check("diff shows keys and arguments", code == 1 and all(x in out.decode() for x in ("+ key SHA256:", "+ quiet", "- loglevel=4", "+ /srv/large:")), out.decode() + err)
+    c.check("diff shows keys and arguments", code == 1 and all(x in out.decode() for x in ("+ root and nixos with ssh-ed25519 SHA256:", "+ quiet", "- loglevel=4", "+ /srv/large:")), out.decode() + err)
 
     signed = c.path("signed.img")
     code, _, err = c.call(base, *key, "--manifest-digests", "-o", signed)

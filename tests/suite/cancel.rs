@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Folder, TINY, key, with_files};
+use crate::support::{Folder, TINY, key, of_whole_volume, with_files};
 
 /// By then every row is in the stage that it is about.
 const HEAD_START: Duration = Duration::from_secs(2);
@@ -165,7 +165,10 @@ fn wrong(folder: &Folder, server: &str, stage: &str, line: &str, signal: i32) ->
     match stage {
         "many files of an overlay" => folder.write("many.tar", &many_files()),
         "initrds that unpack to much" => {
-            folder.write("initrds.iso", &with_files(&TINY, "/initrd", &ZEROS.repeat(170)));
+            folder.write(
+                "initrds.iso",
+                &of_whole_volume(with_files(&TINY, "/initrd", &ZEROS.repeat(170))),
+            );
         }
         "a comparison" => std::fs::hard_link(folder.at("large"), folder.at("other")).unwrap(),
         _ => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use remaster::image::digest::Digest;
 
 use crate::limits::{Frame, named};
-use crate::support::{Folder, TINY, key, with_files};
+use crate::support::{Folder, TINY, key, of_whole_volume, with_files};
 
 /// Kibibytes that a run may have in memory.
 const MOST: u64 = 256 << 10;
@@ -204,7 +204,7 @@ fn stamped(folder: &Folder) {
     // A Window_Descriptor of 128 MiB.
     let mut frame = frame.end();
     frame[5] = 17 << 3;
-    folder.write("windows.iso", &with_files(&TINY, "/initrd", &frame));
+    folder.write("windows.iso", &of_whole_volume(with_files(&TINY, "/initrd", &frame)));
     let mut options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
     options.dict_size(600 << 20);
     let mut filters = liblzma::stream::Filters::new();

@@ -649,11 +649,7 @@ const TOLD: &[(&str, &str, &str)] = &[
         "--known-hosts: /dev/null",
         "a file",
     ),
-    (
-        "base.iso --host-key generate -o LONG",
-        "--known-hosts: the name",
-        "shorter name to --known-hosts",
-    ),
+    ("base.iso --host-key generate -o LONG", "the name n", "a shorter name"),
     (
         "base.iso --key key.pub --manifest LONGxx --sign k -o out",
         "--manifest: the name",

@@ -395,31 +395,31 @@ fn a_file_beside_an_image_is_replaced_only_if_it_holds_host_keys_alone() {
     let folder = Folder::with_base(&TINY);
     folder.write("key.pub", key(1).as_bytes());
     let ways: [&[&str]; 4] = [
-        &["edit", "--in-place", "x.iso"],
-        &["flash", "base.iso", "--to-file", "x.iso"],
-        &["base.iso", "-o", "x.iso", "-q"],
-        &["netboot", "base.iso", "-o", "x.iso", "-q"],
+        &["edit", "--in-place", "x"],
+        &["flash", "base.iso", "--to-file", "x"],
+        &["base.iso", "-o", "x", "-q"],
+        &["netboot", "base.iso", "-o", "x", "-q"],
     ];
     for way in ways {
         let run = || {
-            let _ = fs::remove_file(folder.at("x.iso"));
-            let _ = fs::remove_dir_all(folder.at("x.iso"));
+            let _ = fs::remove_file(folder.at("x"));
+            let _ = fs::remove_dir_all(folder.at("x"));
             if way[0] == "edit" {
-                fs::copy(folder.at("base.iso"), folder.at("x.iso")).unwrap();
+                fs::copy(folder.at("base.iso"), folder.at("x")).unwrap();
             }
             folder.run(&[way, &["--key", "key.pub", "--host-key", "generate"]].concat())
         };
-        folder.write("x.iso.known_hosts", b"my notes\n");
-        run().err_says(2, "error: x.iso.known_hosts already exists");
-        assert_eq!(folder.read("x.iso.known_hosts"), b"my notes\n", "{way:?}");
-        fs::remove_file(folder.at("x.iso.known_hosts")).unwrap();
+        folder.write("x.known_hosts", b"my notes\n");
+        run().err_says(2, "error: x.known_hosts already exists");
+        assert_eq!(folder.read("x.known_hosts"), b"my notes\n", "{way:?}");
+        fs::remove_file(folder.at("x.known_hosts")).unwrap();
         said(&run());
-        let first = folder.read("x.iso.known_hosts");
+        let first = folder.read("x.known_hosts");
         if ["edit", "flash"].contains(&way[0]) {
             said(&run());
-            assert!(folder.read("x.iso.known_hosts") != first, "{way:?}");
+            assert!(folder.read("x.known_hosts") != first, "{way:?}");
         }
-        fs::remove_file(folder.at("x.iso.known_hosts")).unwrap();
+        fs::remove_file(folder.at("x.known_hosts")).unwrap();
     }
 }
 

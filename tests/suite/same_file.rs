@@ -154,14 +154,14 @@ const WAYS: &[Way] = &[
     way("netboot", "netboot nb SOME -f --output out")
         .writes(&["--output"], &["out/bzImage", "out/initrd", "out/netboot.ipxe", "out.known_hosts"])
         .reads("", FEW),
-    way("flash", "flash base.iso EDITS --sha256-file sums --known-hosts kh --to-file out")
+    way("flash", "flash base.iso EDITS --sha256-file sums --known-hosts kh --to-file out --force")
         .writes(&["--to-file", "--known-hosts"], &[])
         .reads("UNREAD", NAMED),
-    way("flash", "flash base.iso SOME --to-file out")
+    way("flash", "flash base.iso SOME --to-file out --force")
         .writes(&["--to-file"], &["out.known_hosts"])
         .reads("", FEW),
-    way("flash", "flash listed.iso --to-file out").writes(&["--to-file"], &[]).reads("", &["listed.iso.sha256"]),
-    way("flash", "flash base.iso --patch p.remaster --to-file out").writes(&["--to-file"], &[]),
+    way("flash", "flash listed.iso --to-file out --force").writes(&["--to-file"], &[]).reads("", &["listed.iso.sha256"]),
+    way("flash", "flash base.iso --patch p.remaster --to-file out --force").writes(&["--to-file"], &[]),
     way("edit", "edit --in-place copy.iso EDITS --sign signer --known-hosts kh")
         .writes(&["--known-hosts"], &[])
         .reads("UNREAD --remove-key gone.pub", NAMED),

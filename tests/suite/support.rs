@@ -86,7 +86,7 @@ pub(crate) fn bytes<B: ReadAt>(image: &PatchedImage<B>) -> Vec<u8> {
     bytes
 }
 
-/// An image in which all files whose paths end so are these bytes, which stand at the end of its volume.
+/// An image in which all files whose paths end so are these bytes, which stand behind it.
 pub(crate) fn with_files(image: &[u8], end: &str, bytes: &[u8]) -> Vec<u8> {
     let block = 2048;
     let place = |block: usize, size: usize| {
@@ -110,16 +110,22 @@ pub(crate) fn with_files(image: &[u8], end: &str, bytes: &[u8]) -> Vec<u8> {
     }
     all.extend_from_slice(bytes);
     all.resize(all.len().next_multiple_of(block), 0);
-    let blocks = u32::try_from(all.len() / block).unwrap();
+    all
+}
+
+/// The same image whose volume ends where the file does.
+pub(crate) fn of_whole_volume(mut image: Vec<u8>) -> Vec<u8> {
+    let block = 2048;
+    let blocks = u32::try_from(image.len() / block).unwrap();
     // "Volume Space Size" of all descriptors (ECMA-119, 8.4.8).
-    let of_volume = |descriptor: &&mut [u8]| descriptor[0] != 255;
-    for descriptor in all[16 * block..].chunks_mut(block).take_while(of_volume) {
-        if [1, 2].contains(&descriptor[0]) {
-            descriptor[80..84].copy_from_slice(&blocks.to_le_bytes());
-            descriptor[84..88].copy_from_slice(&blocks.to_be_bytes());
+    let is_descriptor = |part: &&mut [u8]| part[0] != 255;
+    for part in image[16 * block..].chunks_mut(block).take_while(is_descriptor) {
+        if [1, 2].contains(&part[0]) {
+            part[80..84].copy_from_slice(&blocks.to_le_bytes());
+            part[84..88].copy_from_slice(&blocks.to_be_bytes());
         }
     }
-    all
+    image
 }
 
 /// Where two images differ first. Printing them whole would help nobody.

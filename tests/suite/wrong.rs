@@ -191,7 +191,7 @@ fn what_is_truncated_is_refused_before_the_first_byte_or_leaves_the_first_block_
             for run in &runs[..if how == "plain" { 1 } else { 2 }] {
                 run();
                 assert!(!folder.names().contains(&"target".into()), "{words}, {how}: a new file");
-                folder.write("target", b"old");
+                folder.write("target", &[0; 3]);
                 let ended = run();
                 refuses(&format!("{words}, {how}"), &folder, &ended, truncated);
                 assert!(ended.err.contains(words) && ended.err.contains(&has), "{}", ended.err);
