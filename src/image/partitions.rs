@@ -90,7 +90,10 @@ impl Partitions {
     /// for the header, which a stick has otherwise than its image: it must lead to what is known, and to nothing else
     /// than in the base, whose partitions are `below`.
     pub fn stray(&self, below: &Self, size: u64) -> Result<Option<String>> {
-        let Some(gpt) = &self.gpt else { return Ok(None) };
+        // Without one, firmware and kernel take a backup at the end of the medium, whoever wrote it.
+        let Some(gpt) = &self.gpt else {
+            return Ok(below.gpt.as_ref().map(|_| "no header in block 1".to_owned()));
+        };
         let (own, array) = gpt.places();
         if (own, array) != PLACES {
             return Ok(Some(format!("a header of block {own} with entries at block {array}")));

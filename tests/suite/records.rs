@@ -174,6 +174,11 @@ fn a_table_that_leads_elsewhere_than_to_what_was_made_is_reported() {
         let differs = matches!(fault, Error::Differs { .. });
         assert!(fault.to_string().contains(words) && differs, "{words}: {fault}");
     }
+    let mut bare = right().on_stick(&image);
+    bare[512..1024].fill(0);
+    let fault = verified(&bare).unwrap_err();
+    let differs = matches!(fault, Error::Differs { .. });
+    assert!(fault.to_string().contains("no header in block 1") && differs, "{fault}");
     // An image without a table is not to have one.
     let image = digested(&AARCH64, edits(1, InjectMethod::ExtraInitrd));
     for array in [2, image.len() / 512 + 8] {
