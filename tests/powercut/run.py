@@ -158,7 +158,10 @@ def on_files(what):
             return f"not mounted: {mounted.stderr}"
         try:
             found = set(os.listdir(folder)) - {"lost+found"}
-            return what(c, kind, folder, found, done)
+            try:
+                return what(c, kind, folder, found, done)
+            except OSError as why:
+                return f"a file cannot be read: {why}"
         finally:
             subprocess.run(["umount", folder], check=True)
     return look
