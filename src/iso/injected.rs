@@ -181,7 +181,10 @@ impl<B: ReadAt> IsoBase<B> {
             }
             // As it was read back from a longer stick: what is behind the volume is of nobody knows what.
             let image = whole.with(Vec::new(), end)?;
-            let survey = Survey::read(&image)?;
+            let backup_fault = survey.partitions.backup_fault;
+            let mut survey = Survey::read(&image)?;
+            // On a stick the backup of the GPT stands at its end.
+            survey.partitions.backup_fault = backup_fault;
             return Ok(Self { image, survey, stamped: None, now: None });
         };
         let image = without(whole, &stamped.undo)?;

@@ -188,6 +188,25 @@ fn a_table_that_leads_elsewhere_than_to_what_was_made_is_reported() {
     }
 }
 
+/// A stick has the backup of the GPT at its end, and not where the image ends.
+#[test]
+fn a_stick_with_a_published_image_is_a_sound_base() {
+    let folder = folder();
+    let gpt = survey(&TINY).partitions.gpt.unwrap();
+    let (entries, first_usable) = (usize::try_from(gpt.entries()).unwrap(), gpt.usable().0);
+    let table = Table { entries, array: 2, first_usable, last_usable: None };
+    let longer = [TINY.as_slice(), &vec![0; 4 << 20]].concat();
+    folder.write("stick", &table.on_stick(&longer));
+    assert!(folder.run(&["inspect", "stick"]).done().contains("checks: 5 ok"));
+    let made = folder.run(&["stick", "--key", "key.pub", "-o", "made"]);
+    assert!(made.err.contains("bytes stand behind the image") && made.status == 0, "{}", made.err);
+    folder.run(&["inspect", "made"]).done();
+    assert_eq!(
+        folder.read("made").len(),
+        digested(&TINY, edits(1, InjectMethod::ExtraInitrd)).len()
+    );
+}
+
 /// A raw image keeps its table, so that its base is not the one that was signed.
 #[test]
 fn a_table_on_a_stick_with_a_raw_image_is_reported() {
